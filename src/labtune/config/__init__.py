@@ -1,0 +1,1 @@
+"""Every setting: one schema, one default, one sentence with its unit. Layered by `load`."""

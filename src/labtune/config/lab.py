@@ -1,0 +1,162 @@
+"""The lab file `labtune.yaml`: every setting with its default, its unit and one sentence."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from labtune.config.section import Section
+
+
+class EndpointConfig(Section):
+    """An OpenAI-compatible endpoint."""
+
+    endpoint: str = Field(
+        description="Base URL of an OpenAI-compatible API, such as http://localhost:8000/v1."
+    )
+    model: str = Field(description="Model name that the endpoint serves.")
+
+
+class ExamConfig(Section):
+    """What the exam of a leaf is made of."""
+
+    from_seeds: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="Share of each leaf's seed questions held out for "
+        "the exam (1.0 = all: no seed question or answer enters any training row).",
+    )
+    dev_share: float = Field(
+        0.34,
+        ge=0,
+        le=0.9,
+        description="Share of the exam used to choose checkpoints; no reported score counts it.",
+    )
+
+
+class DocumentsConfig(Section):
+    """How documents are cut."""
+
+    chunk_tokens: int = Field(
+        240,
+        ge=32,
+        description="Largest size of a chunk, in tokens of the chunker's "
+        "counting rule (a word or a CJK character is about 1.3 tokens).",
+    )
+
+
+class GenerateConfig(Section):
+    """How samples are made."""
+
+    pipeline: str = Field(
+        "auto", description="Name of the pipeline; auto = `builtin` for the built-in teacher."
+    )
+    phrasings: int = Field(48, ge=1, le=2000, description="Distinct phrasings aimed at for each fact.")
+    skill_variants: int = Field(
+        24, ge=1, le=2000, description="Instruction variants for each seed of a skill."
+    )
+    coverage_floor: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Least share of a document's sentences and table "
+        "cells that some kept sample states; below it the leaf is reported.",
+    )
+    min_samples: int = Field(
+        1, ge=0, description="Least number of kept samples of a leaf; below it the stage fails."
+    )
+
+
+class MixConfig(Section):
+    """How the phases' training sets are put together."""
+
+    replay: bool = Field(True, description="Whether earlier phases and the general set are replayed at all.")
+    general_share: float = Field(
+        0.3, ge=0, lt=1, description="Share of a phase's tokens from the general set."
+    )
+    phase_share: float = Field(0.3, ge=0, lt=1, description="Share of a phase's tokens from earlier phases.")
+    near_duplicate: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="Estimated Jaccard similarity from which two "
+        "questions with one answer count as duplicates.",
+    )
+    leak_overlap: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Similarity to an exam question from which a sample is removed as a leak.",
+    )
+
+
+class TrainConfig(Section):
+    """How the student is tuned."""
+
+    method: Literal["full"] = Field("full", description="Which weights are tuned.")
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
+    batch_tokens: int = Field(4096, ge=64, description="Tokens per optimiser step, padding not counted.")
+    max_length: int = Field(512, ge=32, description="Longest packed row, in tokens.")
+    warmup_share: float = Field(
+        0.03, ge=0, lt=1, description="Share of a phase's steps with rising learning rate."
+    )
+    schedule: Literal["constant", "cosine", "linear"] = Field(
+        "constant",
+        description="Learning rate after the "
+        "warm-up; the last phase always decays (LAB: no decay between phases).",
+    )
+    epochs_short: float = Field(4.0, gt=0, description="Passes over the knowledge phase with short answers.")
+    epochs_long: float = Field(4.0, gt=0, description="Passes over the knowledge phase with long answers.")
+    epochs_skills: float = Field(7.0, gt=0, description="Passes over the skills phase.")
+    max_tokens: int | None = Field(
+        None,
+        ge=1,
+        description="Budget of trained tokens over all phases; passes shrink to fit it. None = no bound.",
+    )
+    evaluations: int = Field(4, ge=1, description="Times per phase that the development exam is asked.")
+    patience: int = Field(3, ge=1, description="Evaluations without a better score after which a phase ends.")
+    save_steps: int = Field(50, ge=1, description="Optimiser steps between two resume points.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    precision: Literal["fp32", "bf16"] = Field(
+        "bf16", description="Arithmetic of the matrix products; weights and optimiser stay in fp32."
+    )
+
+
+class EvaluateConfig(Section):
+    """How answers are taken and judged."""
+
+    max_new_tokens: int = Field(96, ge=1, description="Longest answer, in tokens.")
+    choices: int = Field(
+        4, ge=2, description="Options of a multiple-choice question, the right one included."
+    )
+    retention_floor: float = Field(
+        0.95,
+        ge=0,
+        le=1,
+        description="Least retention (tuned / base on the general exam); a run below it ends as failed.",
+    )
+    batch_size: int = Field(64, ge=1, description="Questions answered at once.")
+
+
+class LabConfig(Section):
+    """A lab."""
+
+    taxonomy: str = Field("taxonomy", description="Folder of the taxonomy, relative to the lab.")
+    teacher: Literal["builtin"] | EndpointConfig = Field(
+        "builtin", description="Who writes the samples: `builtin` (rules, no model) or {endpoint, model}."
+    )
+    student: str = Field(
+        "builtin:nano", description="Model to tune: `builtin:nano`, a local folder or a hub id."
+    )
+    recipe: Literal["lab", "single"] = Field(
+        "lab", description="lab = knowledge-short, knowledge-long, skills; single = all in one stacked phase."
+    )
+    seed: int = Field(1, ge=0, description="Seed of everything that is drawn.")
+    exam: ExamConfig = ExamConfig()
+    documents: DocumentsConfig = DocumentsConfig()
+    generate: GenerateConfig = GenerateConfig()
+    mix: MixConfig = MixConfig()
+    train: TrainConfig = TrainConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()

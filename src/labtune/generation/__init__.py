@@ -1,0 +1,1 @@
+"""Generation: from seeds and chunks to checked samples."""

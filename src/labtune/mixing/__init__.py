@@ -1,0 +1,1 @@
+"""Mixing: from samples to the training set of each phase, with replay, without leaks and duplicates."""

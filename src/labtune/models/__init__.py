@@ -1,0 +1,1 @@
+"""Language models: load them in process, render chats, generate, score likelihoods."""

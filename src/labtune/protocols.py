@@ -1,0 +1,102 @@
+"""The extension points, on one page. Teacher, student and judge are roles of a `ChatModel`, not types."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar, runtime_checkable
+
+from labtune.types import Chunk, ExamQuestion, Message, Sample
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to decode. `temperature` 0 = greedy; `max_tokens` bounds the new tokens; `seed` fixes the draw."""
+
+    max_tokens: int = 128
+    temperature: float = 0.0
+    top_p: float = 1.0
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A completion. `stopped` is False when it hit `max_tokens` instead of its end token."""
+
+    text: str
+    stopped: bool
+    n_prompt_tokens: int
+    n_tokens: int
+
+
+@runtime_checkable
+class ChatModel(Protocol):
+    """Anything that completes chats."""
+
+    @property
+    def name(self) -> str:
+        """Identity for manifests and journals, such as `builtin:nano`."""
+        ...
+
+    def complete(self, chats: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        """Complete each chat; replies in the order of `chats`. Raises ModelError."""
+        ...
+
+
+@runtime_checkable
+class LikelihoodModel(ChatModel, Protocol):
+    """A chat model that can also score given answers (in-process models)."""
+
+    def loglikelihoods(self, chats: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[float]:
+        """Mean log-probability per token (nats) of each answer to its chat, end token included."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreValue:
+    """A scorer's verdict on one output: 0..1 and why."""
+
+    value: float
+    reason: str
+
+
+Scorer = Callable[[str, ExamQuestion], ScoreValue]
+
+
+class Block(Protocol):
+    """One step of a generation pipeline: a stream of rows in, a stream of rows out."""
+
+    name: str
+
+    def __call__(self, samples: Iterable[Sample]) -> Iterator[Sample]:
+        """Yield what passes, in a deterministic order."""
+        ...
+
+
+class Benchmark(Protocol):
+    """A set of questions and the rule that scores them."""
+
+    name: str
+
+    def questions(self) -> Sequence[ExamQuestion]:
+        """All questions, in a fixed order."""
+        ...
+
+
+class Executor(Protocol):
+    """Runs pure, picklable functions over shards."""
+
+    def map(self, function: Callable[[T], R], shards: Iterable[T]) -> Iterator[R]:
+        """Results in the order of `shards`."""
+        ...
+
+
+class Retriever(Protocol):
+    """Finds the chunks that answer a question."""
+
+    def search(self, question: str, *, limit: int) -> Sequence[Chunk]:
+        """Best first, at most `limit`."""
+        ...

@@ -1,0 +1,1 @@
+"""Serving: chat sessions with a tuned model."""

@@ -1,0 +1,1 @@
+"""The taxonomy: read, validate, lint, mend, fetch documents, curate."""

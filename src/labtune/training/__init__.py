@@ -1,0 +1,1 @@
+"""Training: phases, checkpoints, resume."""

@@ -1,0 +1,1 @@
+"""Workflow: the stage table, runs, resume, and what each command calls."""
