@@ -1,0 +1,85 @@
+"""A lab: the folder with `labtune.yaml`, its settings, and the lock that lets one writer work at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from labtune.config.layers import LoadedConfig, load
+from labtune.errors import LabLockedError, TaxonomyError, UserError
+
+LAB_FILE = "labtune.yaml"
+
+
+@dataclass(frozen=True, slots=True)
+class Lab:
+    """An opened lab. Reading needs no lock; whatever writes runs inside `locked()`."""
+
+    root: Path
+    config: LoadedConfig
+
+    @classmethod
+    def open(cls, start: Path, *, overrides: Sequence[str] = ()) -> Lab:
+        """Find the lab that holds `start` (a folder or a file in it) and read its settings.
+
+        Raises:
+            UserError: no labtune.yaml here or above.
+            ConfigError: a setting is wrong.
+        """
+        start = start.resolve()
+        for folder in (start, *start.parents):
+            if (folder / LAB_FILE).is_file():
+                return cls(folder, load(folder / LAB_FILE, overrides=overrides))
+        raise UserError(
+            f"there is no {LAB_FILE} in {start} or above it",
+            hint="labtune init my-lab --example customer-service   makes a lab to start from",
+        )
+
+    @property
+    def taxonomy_root(self) -> Path:
+        """The taxonomy's folder. Raises TaxonomyError when it does not exist."""
+        folder = (self.root / self.config.lab.taxonomy).resolve()
+        if not folder.is_dir():
+            raise TaxonomyError(
+                f"the taxonomy folder {folder} does not exist",
+                hint=f"make it, or set 'taxonomy:' in {LAB_FILE}",
+            )
+        return folder
+
+    @property
+    def runs_dir(self) -> Path:
+        """Where runs lie."""
+        return self.root / "runs"
+
+    @property
+    def cache_dir(self) -> Path:
+        """Where caches lie; may be deleted at any time, at the price of doing work again."""
+        return self.root / ".labtune"
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Hold the lab's lock; the system frees it when the process ends in any way.
+
+        Raises:
+            LabLockedError: another process holds it.
+        """
+        self.cache_dir.mkdir(parents=True, exist_ok=True)
+        path = self.cache_dir / "lock"
+        with path.open("a+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                stream.seek(0)
+                holder = stream.read().strip() or "unknown"
+                raise LabLockedError(
+                    f"another labtune (process {holder}) is working in {self.root}",
+                    hint="wait for it, or stop it",
+                ) from error
+            stream.truncate(0)
+            stream.write(str(os.getpid()))
+            stream.flush()
+            yield
