@@ -21,8 +21,10 @@ class EventLog:
 
     def __call__(self, event: str, fields: Mapping[str, Json]) -> None:
         """Log and pass on one event."""
-        line = json.dumps({"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields},
-                          ensure_ascii=False)
+        line = json.dumps(
+            {"time": datetime.now(UTC).isoformat(timespec="milliseconds"), "event": event, **fields},
+            ensure_ascii=False,
+        )
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("a", encoding="utf-8") as stream:
             stream.write(line + "\n")

@@ -50,9 +50,7 @@ def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
 
     config, curated = lab.config.lab, folders["curate"]
     if config.teacher != "builtin":
-        raise ConfigError(
-            "teacher: endpoints are not supported yet by this version", hint="teacher: builtin"
-        )
+        raise ConfigError("teacher: endpoints are not supported yet by this version", hint="teacher: builtin")
     teacher = config.teacher
     return Step(
         inputs=_hashes(curated, "leaves.jsonl", "documents.jsonl", "chunks.jsonl"),
@@ -110,7 +108,9 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
     def select(model: HfChatModel) -> float:
         return development_score(model, Curated(curated).exam(), config.evaluate)
 
-    names = sorted(path.name for path in dataset.glob("*.json*") if path.name not in ("manifest.json", "mix.json"))
+    names = sorted(
+        path.name for path in dataset.glob("*.json*") if path.name not in ("manifest.json", "mix.json")
+    )
     return Step(
         inputs={
             **_hashes(dataset, *(name for name in names if name != "removed.jsonl")),
@@ -163,4 +163,6 @@ def _hashes(folder: Path, *names: str) -> dict[str, str]:
 def _model_hashes(folder: Path) -> dict[str, str]:
     """The identity of a model: weights, configuration, tokenizer, chat template."""
     kinds = (".safetensors", ".json", ".jinja")
-    return {f"student/{path.name}": file_hash(path) for path in sorted(folder.iterdir()) if path.suffix in kinds}
+    return {
+        f"student/{path.name}": file_hash(path) for path in sorted(folder.iterdir()) if path.suffix in kinds
+    }
