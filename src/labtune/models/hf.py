@@ -1,0 +1,248 @@
+"""A Hugging Face causal language model in this process: completes chats, streams, scores answers.
+
+Shapes: B batch, T tokens. Batches are made of chats of similar length, and a row that has ended leaves its
+batch, so an exam costs little more than its longest answers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labtune.errors import MissingDependencyError, ModelError
+from labtune.models.student import check_folder
+from labtune.models.template import end_token, render_batch, render_prompts
+from labtune.protocols import Reply, Sampling
+from labtune.types import Message
+
+if TYPE_CHECKING:
+    import torch
+
+BATCH_TOKENS = 8192
+"""Padded tokens in one batch: bounds memory, and is large enough to fill two cores."""
+
+_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
+
+
+class HfChatModel:
+    """A `LikelihoodModel` over a loaded model and its tokenizer.
+
+    The model is used as it is, in evaluation mode; `load` is the usual way to get one.
+    """
+
+    def __init__(self, model: Any, tokenizer: Any, *, name: str) -> None:
+        self.model = model
+        self.tokenizer = tokenizer
+        self._name = name
+        self._stop = stop_tokens(model, tokenizer)
+        self._context: int | None = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+
+    @classmethod
+    def load(cls, path: Path, *, name: str, dtype: str = "fp32", device: str = "auto") -> HfChatModel:
+        """Load a folder in Hugging Face layout.
+
+        Args:
+            path: folder with config, safetensors weights, tokenizer and chat template.
+            name: identity for manifests and reports.
+            dtype: `fp32` or `bf16`; weights are converted after reading.
+            device: `auto` (CUDA, then Apple MPS, then CPU) or a torch device.
+
+        Raises:
+            ModelError: the folder is missing, incomplete, damaged or of a kind this process cannot run.
+        """
+        model, tokenizer = load_model(path, dtype=dtype)
+        return cls(model.to(choose_device(device)).eval(), tokenizer, name=name)
+
+    @property
+    def name(self) -> str:
+        """Identity for manifests and journals."""
+        return self._name
+
+    def complete(self, chats: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
+        """Complete each chat; replies in the order of `chats`.
+
+        Greedy when `sampling.temperature` is 0. Otherwise each row draws from its own generator, seeded by
+        `sampling.seed` and the row's prompt, so a reply does not depend on its neighbours.
+
+        Raises:
+            ModelError: a chat does not fit the model's context.
+        """
+        from labtune.models.decode import decode
+
+        prompts = render_prompts(self.tokenizer, chats)
+        limit = self._check_context(prompts)
+        replies: list[Reply | None] = [None] * len(prompts)
+        for batch in _batches([len(prompt) + sampling.max_tokens for prompt in prompts]):
+            rows = [prompts[index] for index in batch]
+            for index, row in zip(batch, decode(self.model, rows, sampling, self._stop, limit), strict=True):
+                stopped = bool(row) and row[-1] in self._stop
+                text = self._text(row[:-1] if stopped else row)
+                replies[index] = Reply(text, stopped, len(prompts[index]), len(row))
+        return [reply for reply in replies if reply is not None]
+
+    def stream(self, chat: Sequence[Message], sampling: Sampling) -> Iterator[str]:
+        """Complete one chat and yield its text piece by piece; the pieces joined are the reply.
+
+        Raises:
+            ModelError: the chat does not fit the model's context.
+        """
+        from labtune.models.decode import decode_stream
+
+        prompts = render_prompts(self.tokenizer, [chat])
+        limit = self._check_context(prompts)
+        row: list[int] = []
+        shown = ""
+        for token in decode_stream(self.model, prompts[0], sampling, self._stop, limit):
+            row.append(token)
+            text = self._text(row)
+            # A character of several tokens decodes to U+FFFD until its last byte is there.
+            if not text.endswith("\ufffd"):
+                yield text[len(shown) :]
+                shown = text
+        rest = self._text(row)[len(shown) :]
+        if rest:
+            yield rest
+
+    def loglikelihoods(self, chats: Sequence[Sequence[Message]], answers: Sequence[str]) -> list[float]:
+        """Mean log-probability per token (nats) of each answer to its chat, end token included.
+
+        Raises:
+            ModelError: a chat with its answer does not fit the model's context.
+        """
+        from labtune.models.decode import answer_logprobs
+
+        prompts = render_prompts(self.tokenizer, chats)
+        whole = [[*chat, Message("assistant", answer)] for chat, answer in zip(chats, answers, strict=True)]
+        rows: list[list[int]] = []
+        masks: list[list[int]] = []
+        for prompt, (ids, mask) in zip(prompts, render_batch(self.tokenizer, whole), strict=True):
+            last = len(mask) - mask[::-1].index(1) if any(mask) else len(ids)
+            rows.append(ids[:last])
+            masks.append([0] * len(prompt) + mask[len(prompt) : last])
+        self._check_context(rows)
+        scores = [0.0] * len(rows)
+        for batch in _batches([len(row) for row in rows]):
+            found = answer_logprobs(self.model, [rows[i] for i in batch], [masks[i] for i in batch])
+            for index, score in zip(batch, found, strict=True):
+                scores[index] = score
+        return scores
+
+    def _text(self, ids: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    def _check_context(self, rows: Sequence[Sequence[int]]) -> int:
+        limit = self._context or 1 << 30
+        longest = max((len(row) for row in rows), default=0)
+        if longest >= limit:
+            raise ModelError(
+                f"a chat of {longest} tokens does not fit the {limit} tokens that {self._name} can read",
+                hint="shorten the chat or its context",
+            )
+        return limit
+
+
+def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
+    """Load model (on the CPU) and tokenizer of a folder, translating what the libraries raise.
+
+    Raises:
+        ModelError: as in `HfChatModel.load`.
+        MissingDependencyError: torch or transformers is not installed.
+    """
+    check_folder(path)
+    try:
+        import torch
+        from transformers import AutoModelForCausalLM
+
+        from labtune.models.quiet import no_warnings, quiet_libraries
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("transformers and torch", "train") from error
+    from safetensors import SafetensorError
+
+    if dtype not in _DTYPES:
+        raise ModelError(f"unknown dtype {dtype!r}", hint="fp32 or bf16")
+    quiet_libraries()
+    tokenizer = _load_tokenizer(path)
+    try:
+        with no_warnings():
+            model, info = AutoModelForCausalLM.from_pretrained(
+                path,
+                dtype=getattr(torch, _DTYPES[dtype]),
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                output_loading_info=True,
+            )
+    except SafetensorError as error:
+        raise ModelError(f"the weights in {path} are damaged: {error}") from error
+    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise ModelError(f"{path} cannot be loaded as a language model: {_first_line(error)}") from error
+    missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if missing:
+        raise ModelError(f"the weights in {path} do not fit its config.json: {missing[0]} is missing")
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > vocabulary:
+        raise ModelError(
+            f"the tokenizer in {path} ({len(tokenizer)} tokens) is not this model's ({vocabulary} tokens)"
+        )
+    return model, tokenizer
+
+
+def _load_tokenizer(path: Path) -> Any:
+    from transformers import AutoTokenizer
+
+    from labtune.models.quiet import no_warnings
+
+    try:
+        with no_warnings():
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+        raise ModelError(f"the tokenizer in {path} cannot be loaded: {_first_line(error)}") from error
+    if not tokenizer.is_fast or not len(tokenizer):
+        raise ModelError(f"{path} has no usable tokenizer.json")
+    if not tokenizer.chat_template:
+        raise ModelError(
+            f"the tokenizer in {path} has no chat template",
+            hint="add chat_template.jinja with {% generation %} marks to the folder",
+        )
+    if tokenizer.pad_token_id is None:
+        tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def choose_device(device: str) -> torch.device:
+    """`auto` = CUDA, then Apple MPS, then the CPU."""
+    import torch
+
+    if device != "auto":
+        return torch.device(device)
+    if torch.cuda.is_available():
+        return torch.device("cuda")
+    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+
+
+def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
+    """Every token that ends a reply: the template's own, the tokenizer's, the generation config's."""
+    found = {tokenizer.eos_token_id, end_token(tokenizer)}
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    found |= set(configured) if isinstance(configured, (list, tuple)) else {configured}
+    return frozenset(token for token in found if token is not None)
+
+
+def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
+    """Indices in batches of at most BATCH_TOKENS padded tokens, longest first; ties keep their order."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    batch: list[int] = []
+    for index in order:
+        if batch and lengths[batch[0]] * (len(batch) + 1) > BATCH_TOKENS:
+            yield batch
+            batch = []
+        batch.append(index)
+    if batch:
+        yield batch
