@@ -15,6 +15,12 @@ from labtune.errors import LabLockedError, TaxonomyError, UserError
 LAB_FILE = "labtune.yaml"
 
 
+def find_lab(start: Path) -> Path | None:
+    """The folder of the lab that holds `start`, or None outside of any lab."""
+    start = start.resolve()
+    return next((folder for folder in (start, *start.parents) if (folder / LAB_FILE).is_file()), None)
+
+
 @dataclass(frozen=True, slots=True)
 class Lab:
     """An opened lab. Reading needs no lock; whatever writes runs inside `locked()`."""
@@ -30,12 +36,11 @@ class Lab:
             UserError: no labtune.yaml here or above.
             ConfigError: a setting is wrong.
         """
-        start = start.resolve()
-        for folder in (start, *start.parents):
-            if (folder / LAB_FILE).is_file():
-                return cls(folder, load(folder / LAB_FILE, overrides=overrides))
+        root = find_lab(start)
+        if root is not None:
+            return cls(root, load(root / LAB_FILE, overrides=overrides))
         raise UserError(
-            f"there is no {LAB_FILE} in {start} or above it",
+            f"there is no {LAB_FILE} in {start.resolve()} or above it",
             hint="labtune init my-lab --example customer-service   makes a lab to start from",
         )
 
