@@ -95,7 +95,7 @@ def main() -> None:
                 rows.append(run_arm(Path(folder), options.example, arm, seed, extra))
                 print(rows[-1], file=sys.stderr, flush=True)
                 if options.out:
-                    options.out.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+                    options.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
     print(
         f"{options.example}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n"
     )

@@ -1,1 +1,0 @@
-"""Where work runs: the local machine (later a cluster)."""
