@@ -59,6 +59,11 @@ class HfChatModel:
         """Identity for manifests and journals."""
         return self._name
 
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that prompt and answer may have together; None when the model does not say."""
+        return self._context
+
     def complete(self, chats: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Complete each chat; replies in the order of `chats`.
 
