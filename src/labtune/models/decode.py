@@ -11,8 +11,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import torch
-from transformers import DynamicCache
 
+from labtune.models.cache import new_cache
 from labtune.models.head import project_only
 from labtune.protocols import Sampling
 
@@ -97,7 +97,7 @@ class _State:
         self.rows = list(range(len(prompts)))
         self.attention_BT = attention_BT.to(model.device)
         self.positions_B = self.attention_BT.sum(1)
-        self.cache = DynamicCache(config=model.config)
+        self.cache = new_cache(model)
         positions_BT = (self.attention_BT.cumsum(1) - 1).clamp(min=0)
         self.logits_BV = self._forward(ids_BT.to(model.device), positions_BT)
 
