@@ -1,0 +1,5 @@
+"""`python -m labtune` is `labtune`."""
+
+from labtune.cli.main import main
+
+main()

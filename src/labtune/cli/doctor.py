@@ -1,0 +1,44 @@
+"""`labtune doctor`: what this machine can do."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from labtune.cli.document import print_document
+from labtune.cli.options import HERE, JsonOption, LabOption, SetOption
+from labtune.cli.text import has_colours, printable
+
+if TYPE_CHECKING:
+    from labtune.workflow.doctor import Check
+
+COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
+
+
+def doctor(lab: LabOption = HERE, sets: SetOption = None, as_json: JsonOption = False) -> None:
+    """Check this machine and the lab; each line is ok, warn or fail, with what mends it.
+
+    Exit code 1 when something is broken that the embedded default needs.
+    """
+    from labtune.workflow.doctor import examine
+
+    checks = []
+    for check in examine(lab, overrides=sets or ()):
+        checks.append(check)
+        if not as_json:
+            _print(check)
+    broken = any(check.state == "fail" for check in checks)
+    if as_json:
+        print_document("doctor", {"healthy": not broken, "checks": checks})
+    raise typer.Exit(1 if broken else 0)
+
+
+def _print(check: Check) -> None:
+    state = check.state.ljust(4)
+    if has_colours(sys.stdout):
+        state = typer.style(state, fg=COLOURS[check.state], bold=True)
+    typer.echo(f"{state}  {check.name:16}  {printable(check.found)}")
+    if check.mend:
+        typer.echo(f"{'':22}  -> {printable(check.mend)}")

@@ -1,0 +1,26 @@
+"""Options that all commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+LabOption = Annotated[
+    Path,
+    typer.Option("--lab", metavar="DIR", help="The lab, or a folder inside it.", show_default="this folder"),
+]
+SetOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="A.B=VALUE",
+        help="Override a setting for this command; repeatable.",
+        show_default=False,
+    ),
+]
+JsonOption = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
+]
+HERE = Path()

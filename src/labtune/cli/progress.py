@@ -1,0 +1,163 @@
+"""What the live view knows: a fold over the events of a run. No I/O; both views render this state."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+
+from labtune.cli.text import duration, number, one_line
+from labtune.types import Json
+
+
+@dataclass(slots=True)
+class Progress:
+    """The newest state of the stage that is being worked on.
+
+    Args:
+        clock: seconds, for rates and elapsed time.
+    """
+
+    clock: Callable[[], float] = time.monotonic
+    stage: str = ""
+    subject: str = ""
+    done: int = 0
+    total: int = 0
+    unit: str = "rows"
+    detail: str = ""
+    remark: str = ""
+    sample: tuple[str, str] | None = None
+    states: dict[str, str] = field(default_factory=dict)
+    _started: float = 0.0
+    _mark: tuple[float, int] = (0.0, 0)
+
+    def update(self, event: str, fields: Mapping[str, Json]) -> None:
+        """Take one event in; unknown events and missing fields change nothing."""
+        handler = _HANDLERS.get(event)
+        if handler is not None:
+            handler(self, fields)
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the stage began."""
+        return self.clock() - self._started
+
+    @property
+    def share(self) -> float | None:
+        """Part done, 0..1, or None where it is not known."""
+        return min(1.0, self.done / self.total) if self.total else None
+
+    def status(self, width: int = 1000) -> str:
+        """One line: stage, what it works on, how far, how fast."""
+        parts = [self.stage, self.subject]
+        if self.total:
+            parts.append(f"{number(self.done)} of {number(self.total)} {self.unit}")
+        elif self.done:
+            parts.append(f"{number(self.done)} {self.unit}")
+        parts += [self.detail, self.remark]
+        return one_line(" · ".join(part for part in parts if part), width)
+
+    def begin(self, stage: str, subject: str = "") -> None:
+        """Start a stage (or a part of the story that is no stage)."""
+        self.stage, self.subject = stage, subject
+        self.done = self.total = 0
+        self.detail = self.remark = ""
+        self.unit, self.sample = "rows", None
+        self._started = self.clock()
+        self._mark = (self._started, 0)
+
+    def _count(self, done: int, total: int, unit: str) -> None:
+        if done < self.done or unit != self.unit:
+            self._mark = (self.clock(), done)
+        self.done, self.total, self.unit = done, total, unit
+
+    def _rate(self) -> str:
+        since, start = self._mark
+        seconds = self.clock() - since
+        if seconds < 1 or self.done <= start:
+            return ""
+        return f"{(self.done - start) / seconds:,.0f} {self.unit}/s"
+
+
+def _text(fields: Mapping[str, Json], key: str) -> str:
+    value = fields.get(key)
+    return "" if value is None else str(value)
+
+
+def _integer(fields: Mapping[str, Json], key: str) -> int:
+    value = fields.get(key)
+    return int(value) if isinstance(value, (int, float)) else 0
+
+
+def _float(fields: Mapping[str, Json], key: str) -> float | None:
+    value = fields.get(key)
+    return float(value) if isinstance(value, (int, float)) else None
+
+
+def _stage_start(state: Progress, fields: Mapping[str, Json]) -> None:
+    state.begin(_text(fields, "stage"))
+    state.remark = "going on where it stopped" if fields.get("resumed") else ""
+
+
+def _stage_end(state: Progress, fields: Mapping[str, Json]) -> None:
+    state.states[_text(fields, "stage")] = _text(fields, "state") or "done"
+
+
+def _progress(state: Progress, fields: Mapping[str, Json]) -> None:
+    leaf = _text(fields, "leaf")
+    if leaf:
+        state.subject = leaf
+    state._count(_integer(fields, "done"), _integer(fields, "total"), _text(fields, "unit") or "rows")
+    kept = fields.get("kept")
+    rate = state._rate()
+    state.detail = " · ".join(
+        part for part in (f"{number(kept)} kept" if isinstance(kept, (int, float)) else "", rate) if part
+    )
+
+
+def _sample(state: Progress, fields: Mapping[str, Json]) -> None:
+    state.sample = (_text(fields, "question"), _text(fields, "answer"))
+
+
+def _exam_progress(state: Progress, fields: Mapping[str, Json]) -> None:
+    state.subject = _text(fields, "model") or state.subject
+    state._count(_integer(fields, "done"), _integer(fields, "total"), "questions")
+    state.detail = state._rate()
+
+
+def _train_phase(state: Progress, fields: Mapping[str, Json]) -> None:
+    state.subject, state.remark = _text(fields, "phase"), ""
+
+
+def _train_step(state: Progress, fields: Mapping[str, Json]) -> None:
+    state.subject = _text(fields, "phase") or state.subject
+    state._count(_integer(fields, "step"), _integer(fields, "steps"), "steps")
+    loss, speed, left = (_float(fields, key) for key in ("loss", "tokens_per_second", "eta_s"))
+    state.detail = " · ".join(
+        part
+        for part in (
+            f"loss {loss:.3f}" if loss is not None else "",
+            f"{number(speed)} tokens/s" if speed is not None else "",
+            f"{duration(left)} left" if left is not None else "",
+        )
+        if part
+    )
+
+
+def _train_evaluation(state: Progress, fields: Mapping[str, Json]) -> None:
+    score, best = _float(fields, "score"), _float(fields, "best")
+    if score is not None:
+        state.remark = f"development exam {score:.0%}" + (f" (best {best:.0%})" if best is not None else "")
+
+
+_HANDLERS: dict[str, Callable[[Progress, Mapping[str, Json]], None]] = {
+    "stage.start": _stage_start,
+    "stage.end": _stage_end,
+    "progress": _progress,
+    "sample": _sample,
+    "exam.progress": _exam_progress,
+    "exam.answer": _sample,
+    "train.phase": _train_phase,
+    "train.step": _train_step,
+    "train.evaluation": _train_evaluation,
+}

@@ -1,0 +1,121 @@
+"""The end of a stage command: what was done, what was learned and kept, where it lies, what to type next."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from labtune.cli.tables import score_table
+from labtune.cli.text import has_colours, one_line, printable
+from labtune.errors import GateError
+
+WIDTH = 100
+SHOWN_ANSWERS = 3
+COLOURS = {"learned": typer.colors.GREEN, "not learned": typer.colors.YELLOW, "forgotten": typer.colors.RED}
+PLACES = (
+    ("generate/samples.jsonl", "samples"),
+    ("mix", "training rows"),
+    ("train/model", "tuned model"),
+    ("evaluate/scores.json", "scores"),
+    ("evaluate/answers.jsonl", "every question with its answers"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What a command brought about.
+
+    Attributes:
+        run_dir: folder of the run.
+        stages: name, state, summary, seconds, counts and path of each stage.
+        scores: the score report, once there is one.
+        answers: rows of `answers.jsonl`.
+        nothing_done: every stage was up to date.
+    """
+
+    run_dir: Path
+    stages: Sequence[Mapping[str, Any]]
+    scores: Mapping[str, Any] | None
+    answers: Sequence[Mapping[str, Any]]
+    nothing_done: bool
+
+    def document(self, gate: GateError | None) -> dict[str, Any]:
+        """The fields of the JSON document; `error` is there when a gate was missed."""
+        fields: dict[str, Any] = {
+            "run": self.run_dir.name,
+            "path": self.run_dir,
+            "up_to_date": self.nothing_done,
+            "stages": list(self.stages),
+        }
+        if self.scores is not None:
+            fields["scores"] = self.scores
+        if gate is not None:
+            fields["error"] = {
+                "kind": type(gate).__name__,
+                "message": gate.message,
+                "hint": gate.hint,
+                "exit_code": gate.exit_code,
+            }
+        return fields
+
+    def show(self) -> None:
+        """Print it for people."""
+        lines: list[str] = []
+        if self.nothing_done:
+            lines.append(f"everything is up to date: {_place(self.run_dir)}")
+        if self.scores is not None:
+            lines += ["", *score_table(self.scores, _coloured if has_colours(sys.stdout) else _plain)]
+            lines += ["", *self._told_answers()]
+        lines += ["", *self._places(), "", f"next:  {self._next()}"]
+        for line in lines[1:] if not lines[0] else lines:
+            typer.echo(line)
+
+    def _told_answers(self) -> list[str]:
+        lines = []
+        for row in pick_answers(self.answers, SHOWN_ANSWERS):
+            lines.append(f"  {one_line(str(row['question']), WIDTH - 4)}")
+            lines.append(f"    -> {one_line(_tuned_text(row), WIDTH - 8)}")
+        return ["three questions to the tuned student:", *lines] if lines else []
+
+    def _places(self) -> list[str]:
+        found = [(name, what) for name, what in PLACES if (self.run_dir / name).exists()]
+        folder = _place(self.run_dir)
+        width = max((len(f"{folder}/{name}") for name, _ in found), default=0)
+        return [f"{f'{folder}/{name}':{width}}  {what}" for name, what in found]
+
+    def _next(self) -> str:
+        if self.scores is not None:
+            return 'labtune chat   or   labtune chat -q "..."'
+        return "labtune run"
+
+
+def pick_answers(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
+    """Some of the tuned student's answers, evenly spread over the test questions, the same ones each time."""
+    tested = [row for row in rows if row.get("split", "test") == "test" and row.get("tuned")]
+    if len(tested) <= count:
+        return tested
+    return [tested[(2 * index + 1) * len(tested) // (2 * count)] for index in range(count)]
+
+
+def _tuned_text(row: Mapping[str, Any]) -> str:
+    tuned = row["tuned"]
+    return str(tuned.get("text") or tuned.get("answer") or "") if isinstance(tuned, Mapping) else str(tuned)
+
+
+def _place(path: Path) -> str:
+    """A path as one would type it here."""
+    here = Path.cwd()
+    return printable(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def _coloured(text: str, verdict: str) -> str:
+    return typer.style(text, fg=COLOURS[verdict]) if verdict in COLOURS else text
+
+
+def _plain(text: str, _verdict: str) -> str:
+    return text

@@ -1,0 +1,62 @@
+"""What `run` and the single stages share: bring stages up to date, tell it, sum it up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from labtune.cli.document import print_document
+from labtune.errors import GateError
+
+if TYPE_CHECKING:
+    from labtune.cli.live import View
+    from labtune.cli.story import Story
+    from labtune.workflow.lab import Lab
+
+LIBRARY_LOG = "libraries.log"
+
+
+def bring_up_to_date(command: str, folder: Path, overrides: Sequence[str], *, as_json: bool) -> None:
+    """Run the stages up to `command` (`run` = all) with the live view; then print the result.
+
+    A missed gate is told after the result, and is the exit code.
+    """
+    from labtune.cli.live import live_view
+    from labtune.cli.story import Story
+    from labtune.workflow.lab import Lab
+
+    lab = Lab.open(folder, overrides=overrides)
+    story, gate = Story(lab), None
+    with live_view(lab.cache_dir / LIBRARY_LOG, [story.listen]) as view:
+        try:
+            _run(command, lab, view, story)
+        except GateError as error:
+            gate = error
+    result = story.result(until=None if command == "run" else command)
+    if as_json:
+        print_document(command, result.document(gate))
+    else:
+        result.show()
+    if gate is not None:
+        from labtune.cli.main import present
+
+        present(gate.message, gate.hint)
+        raise typer.Exit(gate.exit_code)
+
+
+def _run(command: str, lab: Lab, view: View, story: Story) -> None:
+    from labtune.workflow.ask import exam_before
+    from labtune.workflow.run import run_lab
+
+    if command != "run":
+        story.take(view, run_lab(lab, until=command, emit=view.emit))
+        return
+    story.take(view, run_lab(lab, until="mix", emit=view.emit))
+    if story.is_untrained():
+        # The base's answers are cached: the evaluation after training does not ask them again.
+        view.progress.begin("exam before training")
+        story.tell_before(view, exam_before(lab, emit=view.emit))
+    story.take(view, run_lab(lab, emit=view.emit))

@@ -1,0 +1,136 @@
+"""What a run leaves on the screen while it works: stage ends, samples, the exam before, the trained example.
+
+The lines come from the artifacts themselves, so a run that finds work done tells the same story.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labtune.artifact import MANIFEST, read_jsonl
+from labtune.cli.text import duration, one_line
+from labtune.types import Json
+
+if TYPE_CHECKING:
+    from labtune.cli.live import View
+    from labtune.cli.result import Result
+    from labtune.workflow.lab import Lab
+    from labtune.workflow.run import RunReport
+
+SHOWN_SAMPLES = 6
+SHOWN_BEFORE = 2
+WIDTH = 100
+STATES = {"up_to_date": "is up to date", "reused": "is reused from an earlier run"}
+
+
+class Story:
+    """Listens to the events of a command and prints what should stay.
+
+    Args:
+        lab: whose run it is.
+    """
+
+    def __init__(self, lab: Lab) -> None:
+        self._lab = lab
+        self._run = ""
+        self._states: dict[str, str] = {}
+
+    def listen(self, view: View, event: str, fields: Mapping[str, Json]) -> None:
+        """Print the lines that an event is worth."""
+        match event:
+            case "stage.start":
+                self._run = str(fields.get("run") or "")
+            case "stage.end":
+                self._tell_end(view, fields)
+            case "notice":
+                view.say(f"  note: {fields.get('text')}", "yellow")
+            case "train.example":
+                view.say("  one training row as the student sees it; only what stands in [[ ]] is trained:")
+                view.say(f"    {one_line(str(fields.get('text') or ''), 600)}", "cyan")
+            case "train.phase":
+                self._tell_phase(view, fields)
+
+    def take(self, view: View, report: RunReport) -> None:
+        """Tell the stages that had nothing to do; those that had were told when they ended."""
+        for stage in report.stages:
+            if stage.name not in self._states:
+                self._states[stage.name] = stage.state
+                view.say(f"= {stage.name:8}  {STATES.get(stage.state, stage.state)}: {stage.summary}", "dim")
+
+    def is_untrained(self) -> bool:
+        """Whether the newest run has no tuned student yet, so that the exam before is worth asking."""
+        from labtune.workflow.run import latest_run
+
+        return not (latest_run(self._lab) / "train" / MANIFEST).exists()
+
+    def result(self, until: str | None) -> Result:
+        """Sum up the newest run, from its files."""
+        from labtune.artifact import read_json, read_manifest
+        from labtune.cli.result import Result
+        from labtune.workflow.run import latest_run
+        from labtune.workflow.stages import STAGE_NAMES
+
+        folder = latest_run(self._lab)
+        wanted = STAGE_NAMES[: STAGE_NAMES.index(until) + 1] if until else STAGE_NAMES
+        stages = []
+        for name in wanted:
+            manifest = read_manifest(folder / name)
+            if manifest is not None:
+                stages.append(
+                    {
+                        "name": name,
+                        "state": self._states.get(name, "up_to_date"),
+                        "summary": manifest.summary,
+                        "seconds": manifest.seconds,
+                        "counts": dict(manifest.counts),
+                        "path": folder / name,
+                    }
+                )
+        scored = "evaluate" in wanted and (folder / "evaluate" / MANIFEST).exists()
+        return Result(
+            run_dir=folder,
+            stages=stages,
+            scores=read_json(folder / "evaluate" / "scores.json") if scored else None,
+            answers=list(read_jsonl(folder / "evaluate" / "answers.jsonl")) if scored else [],
+            nothing_done=all(stage["state"] == "up_to_date" for stage in stages),
+        )
+
+    def tell_before(self, view: View, before: Mapping[str, Any]) -> None:
+        """The base's result on the exam, and two of its answers."""
+        total, right = int(before.get("n") or 0), before.get("right") or 0
+        count = round(right * total) if isinstance(right, float) else int(right)
+        view.say(f"? exam      before training: {count} of {total} right", "bold")
+        for answer in list(before.get("answers") or [])[:SHOWN_BEFORE]:
+            tell_answer(view, answer["question"], answer["answer"])
+
+    def _tell_end(self, view: View, fields: Mapping[str, Json]) -> None:
+        stage, seconds = str(fields.get("stage")), fields.get("seconds")
+        took = f" ({duration(seconds)})" if isinstance(seconds, (int, float)) else ""
+        self._states[stage] = str(fields.get("state") or "done")
+        view.say(f"✓ {stage:8}  {fields.get('summary')}{took}", "green")
+        if stage == "generate":
+            for row in spread(self._lab.runs_dir / self._run / "generate" / "samples.jsonl", SHOWN_SAMPLES):
+                messages = row["messages"]
+                view.say(f"    {row['form']}: {one_line(messages[-2]['content'], WIDTH - 20)}")
+                view.say(f"      -> {one_line(messages[-1]['content'], WIDTH - 10)}", "cyan")
+
+    def _tell_phase(self, view: View, fields: Mapping[str, Json]) -> None:
+        text = fields.get("summary") or fields.get("text")
+        if text:
+            view.say(f"  {text}")
+
+
+def tell_answer(view: View, question: str, answer: str) -> None:
+    """A question and what a model said, on two lines."""
+    view.say(f"    {one_line(question, WIDTH - 6)}")
+    view.say(f"      -> {one_line(answer, WIDTH - 10)}", "cyan")
+
+
+def spread(path: Path, count: int) -> Sequence[Any]:
+    """Rows evenly spread over a JSONL file, the same ones each time."""
+    rows = list(read_jsonl(path))
+    if len(rows) <= count:
+        return rows
+    return [rows[(2 * index + 1) * len(rows) // (2 * count)] for index in range(count)]

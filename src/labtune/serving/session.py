@@ -1,0 +1,109 @@
+"""A conversation with a chat model: history, and what of it still fits the model's context. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from labtune.errors import UserError
+from labtune.types import Message
+
+if TYPE_CHECKING:
+    from labtune.models.hf import HfChatModel
+
+ASSUMED_CONTEXT = 4096
+"""Tokens, where a model does not say how many it can read."""
+
+Count = Callable[[Sequence[Message]], int]
+"""Tokens of the rendered prompt that a chat becomes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """What is sent for one question: the messages, and how many earlier ones were left out to make room."""
+
+    messages: tuple[Message, ...]
+    dropped: int
+
+
+@dataclass(slots=True)
+class ChatSession:
+    """The turns of one conversation.
+
+    Args:
+        count: counts a chat's tokens as the model will see them.
+        limit: tokens that prompt and answer may have together.
+        reserve: tokens of it kept free for the answer.
+        system: system prompt, or None.
+    """
+
+    count: Count
+    limit: int
+    reserve: int
+    system: str | None = None
+    turns: list[Message] = field(default_factory=list)
+
+    @classmethod
+    def with_model(cls, model: HfChatModel, *, reserve: int, system: str | None = None) -> ChatSession:
+        """A session that counts with `model`'s own template and tokenizer."""
+        session = cls(count=len, limit=0, reserve=reserve, system=system)
+        session.adopt(model)
+        return session
+
+    def adopt(self, model: HfChatModel) -> None:
+        """Go on with another model: its tokens and its context count from now on."""
+        from labtune.models.template import render_prompts
+
+        tokenizer = model.tokenizer
+        self.count = lambda messages: len(render_prompts(tokenizer, [messages])[0])
+        self.limit = model.context_length or ASSUMED_CONTEXT
+
+    def ask(self, question: str) -> Prompt:
+        """Add a question and say what to send: system prompt, as many newest turns as fit, the question.
+
+        The system prompt and the question are never dropped; older turns go in pairs, oldest first.
+
+        Raises:
+            UserError: system prompt and question alone do not fit; the question is not added.
+        """
+        asked = Message("user", question)
+        prompt = self._fit([*self.turns, asked])
+        self.turns.append(asked)
+        return prompt
+
+    def answer(self, text: str) -> None:
+        """Add the model's answer to the last question."""
+        self.turns.append(Message("assistant", text))
+
+    def take_back(self) -> str | None:
+        """Remove the last question and its answer, and return the question (None when there is none)."""
+        while self.turns:
+            turn = self.turns.pop()
+            if turn.role == "user":
+                return turn.content
+        return None
+
+    def restart(self) -> None:
+        """Forget all turns; the system prompt stays."""
+        self.turns.clear()
+
+    def messages(self) -> tuple[Message, ...]:
+        """Everything said so far, system prompt first."""
+        return (*self._head(), *self.turns)
+
+    def _head(self) -> tuple[Message, ...]:
+        return (Message("system", self.system),) if self.system else ()
+
+    def _fit(self, turns: list[Message]) -> Prompt:
+        starts = [index for index, turn in enumerate(turns) if turn.role == "user"]
+        for start in starts:
+            messages = (*self._head(), *turns[start:])
+            tokens = self.count(messages)
+            if tokens + self.reserve <= self.limit:
+                return Prompt(messages, start)
+        raise UserError(
+            f"the message has {tokens} tokens with its system prompt; {self.limit - self.reserve} fit "
+            f"({self.limit} of context, {self.reserve} kept for the answer)",
+            hint="shorten it, or lower --max-tokens",
+        )
