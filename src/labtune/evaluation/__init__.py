@@ -1,1 +1,5 @@
-"""Evaluation: exams, scorers, retention, verdicts."""
+"""Evaluation: exams, scorers, retention, verdicts.
+
+Entry: `labtune.evaluation.evaluate.evaluate`; before training `before.ask_before`; while training
+`select.development_score`.
+"""
