@@ -168,7 +168,7 @@ def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
     if dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}", hint="fp32 or bf16")
     quiet_libraries()
-    tokenizer = _load_tokenizer(path)
+    tokenizer = load_tokenizer(path)
     try:
         with no_warnings():
             model, info = AutoModelForCausalLM.from_pretrained(
@@ -194,7 +194,12 @@ def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
     return model, tokenizer
 
 
-def _load_tokenizer(path: Path) -> Any:
+def load_tokenizer(path: Path) -> Any:
+    """Load a folder's tokenizer with its chat template.
+
+    Raises:
+        ModelError: it is missing, damaged or has no chat template.
+    """
     from transformers import AutoTokenizer
 
     from labtune.models.quiet import no_warnings

@@ -23,6 +23,8 @@ def exam_before(lab: Lab, *, emit: Emit = no_events) -> dict[str, Json]:
     Raises:
         UserError: the lab has no curated run yet.
     """
+    from labtune.evaluation.answers import model_identity
+    from labtune.evaluation.answers import model_identity
     from labtune.evaluation.before import ask_before
     from labtune.models.hf import HfChatModel
     from labtune.models.student import resolve_student
@@ -31,9 +33,16 @@ def exam_before(lab: Lab, *, emit: Emit = no_events) -> dict[str, Json]:
     if read_manifest(run / "curate") is None:
         raise UserError(f"{run} has no exam yet", hint="labtune generate")
     config = lab.config.lab
-    base = HfChatModel.load(resolve_student(config.student), name=config.student)
+    student = resolve_student(config.student)
+    base = HfChatModel.load(student, name=config.student)
     context = RunContext(run / "curate", lab.cache_dir, config.seed, emit)
-    return ask_before(base, Curated(run / "curate"), config=config.evaluate, run=context)
+    return ask_before(
+        base,
+        Curated(run / "curate"),
+        config=config.evaluate,
+        run=context,
+        base_id=model_identity(student),
+    )
 
 
 def find_tuned(lab: Lab, run: str | None = None) -> Path:

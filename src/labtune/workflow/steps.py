@@ -62,7 +62,8 @@ def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
 def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
     """Samples -> the training rows of each phase."""
     from labtune.builtin import GENERAL_EXAM, REPLAY
-    from labtune.mixing.mix import load_general
+    from labtune.mixing.general import load_general, load_questions
+    from labtune.mixing.mix import MixInputs
     from labtune.mixing.mix import mix as work
     from labtune.models.student import resolve_student
 
@@ -70,10 +71,10 @@ def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
     curated, samples = folders["curate"], folders["generate"]
 
     def count_tokens(chats: Sequence[Sequence[Message]]) -> list[int]:
-        from labtune.models.template import count_tokens as count
-        from labtune.models.template import load_tokenizer
+        from labtune.models.hf import load_tokenizer
+        from labtune.models.template import render_batch
 
-        return count(load_tokenizer(student), chats)
+        return [len(ids) for ids, _ in render_batch(load_tokenizer(student), chats)]
 
     return Step(
         inputs={
@@ -88,10 +89,8 @@ def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
             SampleSet(samples),
             Curated(curated),
             config=config.mix,
-            recipe=config.recipe,
             run=run,
-            count_tokens=count_tokens,
-            general=load_general(REPLAY),
+            inputs=MixInputs(config.recipe, count_tokens, load_general(REPLAY), load_questions(GENERAL_EXAM)),
         ),
     )
 
@@ -125,7 +124,13 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
 def evaluate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     """Tuned student -> what it learned and what it kept, beside the base."""
     from labtune.builtin import GENERAL_EXAM
+    from labtune.evaluation.answers import model_identity
+    from labtune.evaluation.evaluate import Contestants
+    from labtune.evaluation.answers import model_identity
+    from labtune.evaluation.evaluate import Contestants
     from labtune.evaluation.evaluate import evaluate as work
+    from labtune.evaluation.general import load_general_exam
+    from labtune.evaluation.general import load_general_exam
     from labtune.models.student import resolve_student
 
     config, student = lab.config.lab, resolve_student(lab.config.lab.student)
@@ -139,9 +144,12 @@ def evaluate(lab: Lab, folders: Mapping[str, Path]) -> Step:
             Curated(curated),
             config=config.evaluate,
             run=run,
-            base=HfChatModel.load(student, name=config.student),
-            tuned=HfChatModel.load(checkpoint.model_dir, name="tuned"),
-            general=GENERAL_EXAM,
+            contestants=Contestants(
+                HfChatModel.load(student, name=config.student),
+                HfChatModel.load(checkpoint.model_dir, name="tuned"),
+                model_identity(student),
+            ),
+            general=load_general_exam(GENERAL_EXAM),
         )
 
     return Step(
