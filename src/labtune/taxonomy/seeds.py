@@ -18,6 +18,6 @@ def seed_id(leaf: str, question: str, context: str | None, repetition: int = 0) 
 
 
 def same_question_key(question: str) -> str:
-    """Equal for questions that differ only in case, spaces, punctuation or character width."""
+    """Equal for questions that differ only in case, spaces, final punctuation or character width."""
     folded = unicodedata.normalize("NFKC", question).casefold()
-    return "".join(character for character in folded if character.isalnum())
+    return " ".join(folded.split()).rstrip(" ?!.:。…")

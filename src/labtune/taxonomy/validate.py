@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from labtune.documents.sentences import detect_language
 from labtune.taxonomy.decode import decode
 from labtune.taxonomy.fields import (
     TextRule,
@@ -20,7 +21,6 @@ from labtune.taxonomy.fields import (
     text_list,
     text_value,
 )
-from labtune.taxonomy.language import detect_language
 from labtune.taxonomy.patterns import pattern_fault, repo_fault
 from labtune.taxonomy.problems import Edit, Point, Problems, quote
 from labtune.taxonomy.seeds import seed_id
@@ -38,6 +38,8 @@ KNOWLEDGE_VERSION = 3
 SKILL_VERSIONS = (1, 2, 3)
 LEAST_SEEDS = 5
 LEAST_PAIRS = 3
+LANGUAGE_SAMPLE = 4_000
+"""Characters of the seeds that tell a leaf's language."""
 
 QUESTION, ANSWER = TextRule("a question"), TextRule("an answer")
 CONTEXT = TextRule("a context")
@@ -132,7 +134,7 @@ class _Reader:
         return Leaf(
             path=self.name.path,
             kind=self.kind,
-            language=detect_language(texts),
+            language=detect_language("\n".join(texts)[:LANGUAGE_SAMPLE]),
             seeds=tuple(self.seeds),
             source=Source(self.name.file, root.line, root.column),
             created_by=created_by or "",
