@@ -10,12 +10,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from typing_extensions import TypeAliasType
+
 LeafKind = Literal["knowledge", "compositional_skill", "foundational_skill"]
 Role = Literal["system", "user", "assistant"]
 Split = Literal["dev", "test"]
 AnswerLength = Literal["short", "long"]
 Severity = Literal["error", "warning", "note"]
-Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+# A named alias, since pydantic cannot read rows through a recursive anonymous one.
+Json = TypeAliasType("Json", 'bool | int | float | str | list["Json"] | dict[str, "Json"] | None')
 
 
 @dataclass(frozen=True, slots=True)

@@ -155,20 +155,30 @@ def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
         ModelError: as in `HfChatModel.load`.
         MissingDependencyError: torch or transformers is not installed.
     """
+    model = load_weights(path, dtype=dtype)
+    tokenizer = load_tokenizer(path)
+    vocabulary = model.get_input_embeddings().weight.shape[0]
+    if len(tokenizer) > vocabulary:
+        raise ModelError(
+            f"the tokenizer in {path} ({len(tokenizer)} tokens) is not this model's ({vocabulary} tokens)"
+        )
+    return model, tokenizer
+
+
+def load_weights(path: Path, *, dtype: str = "fp32") -> Any:
+    """Load only the model of a folder, on the CPU. Raises as `load_model`."""
     check_folder(path)
     try:
         import torch
+        from safetensors import SafetensorError
         from transformers import AutoModelForCausalLM
 
         from labtune.models.quiet import no_warnings, quiet_libraries
     except ImportError as error:
         raise MissingDependencyError.for_extra("transformers and torch", "train") from error
-    from safetensors import SafetensorError
-
     if dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}", hint="fp32 or bf16")
     quiet_libraries()
-    tokenizer = load_tokenizer(path)
     try:
         with no_warnings():
             model, info = AutoModelForCausalLM.from_pretrained(
@@ -186,12 +196,7 @@ def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
     missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
     if missing:
         raise ModelError(f"the weights in {path} do not fit its config.json: {missing[0]} is missing")
-    vocabulary = model.get_input_embeddings().weight.shape[0]
-    if len(tokenizer) > vocabulary:
-        raise ModelError(
-            f"the tokenizer in {path} ({len(tokenizer)} tokens) is not this model's ({vocabulary} tokens)"
-        )
-    return model, tokenizer
+    return model
 
 
 def load_tokenizer(path: Path) -> Any:

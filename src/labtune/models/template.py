@@ -93,7 +93,8 @@ def check_template(tokenizer: Any, messages: Sequence[Message] = _EXAMPLE) -> li
             hint="put {% generation %} ... {% endgeneration %} round the answer and its end token",
         )
     _check_end(tokenizer, ids, mask)
-    prompt = render_prompts(tokenizer, [messages[:1]])[0]
+    opening = [message.role for message in messages].index("assistant")
+    prompt = render_prompts(tokenizer, [messages[:opening]])[0]
     if ids[: len(prompt)] != prompt or mask.index(1) != len(prompt):
         raise TrainingError(
             "the student's chat template opens an answer differently in training than in generation",

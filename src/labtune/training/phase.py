@@ -1,0 +1,172 @@
+"""One phase: train, ask the development exam on the way, keep the best weights, stop in time."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from transformers import TrainerCallback
+
+from labtune.config.lab import TrainConfig
+from labtune.errors import TrainingError
+from labtune.models.hf import HfChatModel
+from labtune.models.quiet import no_warnings
+from labtune.training import checkpoints
+from labtune.training.journal import Journal
+from labtune.training.plan import PhasePlan
+from labtune.training.progress import Progress
+from labtune.training.trainer import PhaseTrainer, make_trainer
+from labtune.types import Emit
+
+REPORT_STEPS = 10
+"""Steps between two loss entries; an evaluation, a resume point and the phase's end also close one."""
+
+
+class Judge:
+    """Scores weights as they would be shipped: rounded to bf16, in a copy that training never touches."""
+
+    def __init__(self, twin: Any, tokenizer: Any, select: Callable[[HfChatModel], float]) -> None:
+        self._twin = twin.eval()
+        self._chat = HfChatModel(self._twin, tokenizer, name="student in training")
+        self._select = select
+
+    def __call__(self, model: Any) -> float:
+        """Development score of `model`, 0..1. Random number generators are left as they were."""
+        state = {name: value.detach().bfloat16().float() for name, value in model.state_dict().items()}
+        self._twin.load_state_dict(state)
+        self._twin.to(model.device)
+        with _same_randomness(), torch.inference_mode():
+            return float(self._select(self._chat))
+
+
+@dataclass(slots=True)
+class PhaseWork:
+    """What the phases of one training share."""
+
+    config: TrainConfig
+    seed: int
+    root: Path
+    journal: Journal
+    judge: Judge
+    progress: Progress
+    emit: Emit
+
+
+def run_phase(model: Any, tokenizer: Any, plan: PhasePlan, work: PhaseWork) -> Path:
+    """Train one phase from `model`, or go on from its latest resume point; returns the best weights' folder.
+
+    Raises:
+        TrainingError: the loss is not a number any more.
+    """
+    folder = work.root / plan.name
+    resume = checkpoints.latest_resume_point(folder)
+    start = checkpoints.step_of(resume) if resume else 0
+    work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
+    work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
+    trainer = make_trainer(model, tokenizer, plan, config=work.config, folder=folder, seed=work.seed)
+    trainer.add_callback(_Steps(trainer, plan, work))
+    work.progress.begin_phase(plan, start)
+    with no_warnings():
+        trainer.train(resume_from_checkpoint=str(resume) if resume else None)
+    best = _best(work.journal, plan.name)
+    assert best is not None, "every phase ends with an evaluation"
+    step, score = best
+    work.journal.append(
+        "phase_end", phase=plan.name, step=trainer.state.global_step, best_step=step, score=score
+    )
+    work.emit("train.phase", {"phase": plan.name, "status": "done", "step": step, "score": score})
+    return checkpoints.best_folder(work.root, plan.name, step)
+
+
+class _Steps(TrainerCallback):  # type: ignore[misc]
+    """After each optimiser step: write down, evaluate, ask for a resume point, stop."""
+
+    def __init__(self, trainer: PhaseTrainer, plan: PhasePlan, work: PhaseWork) -> None:
+        self._trainer, self._plan, self._work = trainer, plan, work
+        self._losses: list[float] = []
+        self._lengths, self._trained = plan.rows.lengths, plan.rows.trained
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
+        step, plan, work = state.global_step, self._plan, self._work
+        packs = plan.packs[(step - 1) * self._per_step : step * self._per_step]
+        rows = [row for rows in packs for row in rows]
+        work.progress.step(sum(self._lengths[row] for row in rows), sum(self._trained[row] for row in rows))
+        self._note_loss(step)
+        control.should_save = step % work.config.save_steps == 0 and step < plan.steps
+        if control.should_save or step in plan.evaluations or step % REPORT_STEPS == 0:
+            self._report(step)
+        if step in plan.evaluations:
+            self._evaluate(step)
+            if self._ends():
+                control.should_training_stop, control.should_save = True, False
+
+    def on_save(self, *_args: Any, **_kwargs: Any) -> None:
+        self._work.progress.pause()
+
+    @property
+    def _per_step(self) -> int:
+        return self._plan.micro_batch * self._plan.accumulation
+
+    def _note_loss(self, step: int) -> None:
+        loss = self._trainer.take_loss()
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"the loss became {loss} in step {step} of phase {self._plan.name}",
+                hint="lower train.learning_rate, or train with --set train.precision=fp32",
+            )
+        self._losses.append(loss)
+
+    def _report(self, step: int) -> None:
+        loss = sum(self._losses) / len(self._losses)
+        rate = float(self._trainer.lr_scheduler.get_last_lr()[0])
+        self._losses.clear()
+        self._work.journal.append("step", phase=self._plan.name, step=step, loss=loss, learning_rate=rate)
+        self._work.progress.tell(self._plan, step, loss, rate)
+
+    def _evaluate(self, step: int) -> None:
+        work, phase = self._work, self._plan.name
+        known = {event["step"]: event["score"] for event in work.journal.find("evaluation", phase=phase)}
+        score = float(cast(float, known[step])) if step in known else work.judge(self._trainer.model)
+        before = [float(cast(float, known[at])) for at in self._plan.evaluations if at < step]
+        # A tie keeps the earlier weights, as LAB prefers less training.
+        best = score > max(before, default=-math.inf)
+        if best and not checkpoints.best_folder(work.root, phase, step).exists():
+            checkpoints.save_best(work.root, phase, step, self._trainer.model)
+        work.journal.append("evaluation", phase=phase, step=step, score=score, best=best)
+        if best:
+            checkpoints.drop_other_best(work.root, phase, step)
+        work.progress.pause()
+        work.emit("train.evaluation", {"phase": phase, "step": step, "score": score, "best": best})
+        self._done = [*before, score]
+
+    def _ends(self) -> bool:
+        """True after `patience` evaluations without a better score, or when none can be better."""
+        best = max(self._done)
+        return best >= 1.0 or len(self._done) - 1 - self._done.index(best) >= self._work.config.patience
+
+
+def _best(journal: Journal, phase: str) -> tuple[int, float] | None:
+    best = None
+    for event in journal.find("evaluation", phase=phase):
+        score = float(cast(float, event["score"]))
+        if best is None or score > best[1]:
+            best = int(cast(int, event["step"])), score
+    return best
+
+
+@contextmanager
+def _same_randomness() -> Iterator[None]:
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    try:
+        yield
+    finally:
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])

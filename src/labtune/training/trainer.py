@@ -1,0 +1,132 @@
+"""TRL's `SFTTrainer` for one phase: own loss over the trained tokens only, resume points with a marker.
+
+Legend: B batch, T tokens, N trained tokens, V vocabulary.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.nn.functional import cross_entropy
+from transformers.trainer_callback import PrinterCallback
+from trl import SFTConfig, SFTTrainer
+
+from labtune.config.lab import TrainConfig
+from labtune.models.head import project_only
+from labtune.models.quiet import no_warnings
+from labtune.training.checkpoints import mark_complete, step_of
+from labtune.training.packing import PackCollator
+from labtune.training.plan import PhasePlan
+from labtune.training.rows import IGNORED
+
+_SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
+
+
+class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
+    """Trains one phase over a plan of packs.
+
+    TRL's own loss projects every position on a CPU and computes entropy and accuracy in each step; here only
+    the trained positions are projected and nothing but the loss is computed.
+    """
+
+    precision: str = "bf16"
+
+    def compute_loss(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        return_outputs: bool = False,
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> Any:
+        """Cross entropy summed over the trained tokens, divided by those of the whole optimiser step."""
+        labels_BT = inputs["labels"]
+        predicts_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
+        predicts_BT[:, :-1] = labels_BT[:, 1:] != IGNORED
+        targets_N = labels_BT[:, 1:][predicts_BT[:, :-1]]
+        with self._autocast(), project_only(model, predicts_BT):
+            out = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)
+        total = cross_entropy(out.logits.float(), targets_N, reduction="sum")
+        count = targets_N.numel() if num_items_in_batch is None else num_items_in_batch
+        loss = total / count
+        self._step_losses.append(loss.detach())
+        return (loss, out) if return_outputs else loss
+
+    def take_loss(self) -> float:
+        """Token-mean loss of the optimiser step just done."""
+        loss = float(torch.stack(self._step_losses).sum())
+        self._step_losses.clear()
+        return loss
+
+    def _autocast(self) -> contextlib.AbstractContextManager[object]:
+        if self.precision == "fp32":
+            return contextlib.nullcontext()
+        return torch.autocast(self.args.device.type, dtype=torch.bfloat16)
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        super()._save_checkpoint(model, trial)
+        folder = Path(self.args.output_dir)
+        mark_complete(folder / f"checkpoint-{self.state.global_step}")
+        for path in folder.glob("checkpoint-*"):
+            if step_of(path) != self.state.global_step:
+                shutil.rmtree(path)
+
+    def create_model_card(self, *_args: Any, **_kwargs: Any) -> None:
+        """Resume points need no model card."""
+
+    def _send_telemetry(self) -> None:
+        """Nothing about a run leaves the machine."""
+
+
+def make_trainer(
+    model: Any, tokenizer: Any, plan: PhasePlan, *, config: TrainConfig, folder: Path, seed: int
+) -> PhaseTrainer:
+    """A trainer for one phase whose resume points go to `folder`."""
+    from datasets import Dataset as HfDataset
+
+    arguments = SFTConfig(
+        output_dir=str(folder),
+        per_device_train_batch_size=plan.micro_batch,
+        gradient_accumulation_steps=plan.accumulation,
+        num_train_epochs=1,
+        learning_rate=config.learning_rate,
+        lr_scheduler_type="cosine"
+        if plan.decays and config.schedule == "constant"
+        else _SCHEDULES[config.schedule],
+        warmup_steps=math.ceil(config.warmup_share * plan.steps),
+        weight_decay=config.weight_decay,
+        adam_beta1=0.9,
+        adam_beta2=0.95,
+        max_grad_norm=1.0,
+        optim="adamw_torch_fused",
+        seed=seed,
+        bf16=False,
+        gradient_checkpointing=False,
+        train_sampling_strategy="sequential",
+        remove_unused_columns=False,
+        dataset_kwargs={"skip_prepare_dataset": True},
+        max_length=None,
+        dataloader_pin_memory=torch.cuda.is_available(),
+        logging_strategy="no",
+        logging_nan_inf_filter=False,
+        save_strategy="no",
+        eval_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    with no_warnings():
+        trainer = PhaseTrainer(
+            model=model,
+            args=arguments,
+            train_dataset=HfDataset.from_dict({"rows": plan.packs}),
+            processing_class=tokenizer,
+            data_collator=PackCollator(plan.rows, int(tokenizer.pad_token_id)),
+        )
+    trainer.precision = config.precision
+    trainer._step_losses = []
+    trainer.remove_callback(PrinterCallback)
+    return trainer
