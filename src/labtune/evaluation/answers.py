@@ -8,23 +8,30 @@ answers do not depend on where an earlier attempt was cut off.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from labtune.artifact import canonical_json, content_hash, file_hash
+from labtune.errors import ModelError
 from labtune.protocols import ChatModel, LikelihoodModel, Sampling
 from labtune.types import ExamQuestion, Message
 
 Progress = Callable[[int, int], None]
+_Value = dict[str, object]
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a model said. `stopped` is False when it ran into the length limit."""
+    """What a model said. `stopped` is False when it ran into the length limit.
+
+    `error` says why there is no answer: the model could not take the question.
+    """
 
     text: str
     stopped: bool
+    error: str = ""
 
 
 def prompt_of(question: ExamQuestion) -> str:
@@ -47,16 +54,16 @@ class AnswerCache:
 
     def __init__(self, folder: Path | None, model_id: str) -> None:
         self._path = folder / "answers" / f"{model_id[:32]}.jsonl" if folder and model_id else None
-        self._known: dict[str, dict[str, object]] = {}
+        self._known: dict[str, _Value] = {}
         self._torn = False
         if self._path is not None and self._path.exists():
             self._read(self._path)
 
-    def get(self, key: str) -> dict[str, object] | None:
+    def get(self, key: str) -> _Value | None:
         """The remembered value, or None."""
         return self._known.get(key)
 
-    def put(self, values: dict[str, dict[str, object]]) -> None:
+    def put(self, values: dict[str, _Value]) -> None:
         """Remember a batch, on disk as well."""
         self._known.update(values)
         if self._path is None or not values:
@@ -90,25 +97,27 @@ def ask(
 ) -> list[Answer]:
     """Put all questions to a model, in batches of like length.
 
+    A question that the model cannot take (longer than its context) is an unanswered question, not the end of
+    the exam.
+
     Returns:
         Answers in the order of `questions`.
 
     Raises:
-        ModelError: the model failed.
+        ModelError: the model failed at every question.
     """
     keys = [content_hash("answer", prompt_of(q), sampling) for q in questions]
-    for done, batch in _batches([len(prompt_of(q)) for q in questions], keys, batch_size):
-        if any(cache.get(keys[i]) is None for i in batch):
-            replies = model.complete([chat_of(questions[i]) for i in batch], sampling)
-            cache.put(
-                {
-                    keys[i]: {"text": reply.text, "stopped": reply.stopped}
-                    for i, reply in zip(batch, replies, strict=True)
-                }
-            )
-        progress(done, len(questions))
-    values = [cache.get(key) or {} for key in keys]
-    return [Answer(str(value["text"]), bool(value["stopped"])) for value in values]
+
+    def work(batch: Sequence[int]) -> list[_Value]:
+        replies = model.complete([chat_of(questions[i]) for i in batch], sampling)
+        return [{"text": reply.text, "stopped": reply.stopped} for reply in replies]
+
+    plan = _batches([len(prompt_of(q)) for q in questions], keys, batch_size)
+    values = _run(work, plan, keys, cache, progress)
+    return [
+        Answer(str(value.get("text", "")), bool(value.get("stopped")), str(value.get("error", "")))
+        for value in values
+    ]
 
 
 def likelihoods(
@@ -121,18 +130,47 @@ def likelihoods(
 ) -> list[float]:
     """Mean log-probability per token of each answer to its question, in the order of `pairs`.
 
+    A pair that the model cannot take scores minus infinity.
+
     Raises:
-        ModelError: the model failed.
+        ModelError: the model failed at every pair.
     """
     keys = [content_hash("likelihood", prompt_of(q), answer) for q, answer in pairs]
-    lengths = [len(prompt_of(q)) + len(answer) for q, answer in pairs]
-    for done, batch in _batches(lengths, keys, batch_size):
+
+    def work(batch: Sequence[int]) -> list[_Value]:
+        scores = model.loglikelihoods([chat_of(pairs[i][0]) for i in batch], [pairs[i][1] for i in batch])
+        return [{"ll": score} for score in scores]
+
+    plan = _batches([len(prompt_of(q)) + len(answer) for q, answer in pairs], keys, batch_size)
+    values = _run(work, plan, keys, cache, progress)
+    return [float(str(value.get("ll", -math.inf))) for value in values]
+
+
+def _run(
+    work: Callable[[Sequence[int]], list[_Value]],
+    plan: Sequence[tuple[int, list[int]]],
+    keys: Sequence[str],
+    cache: AnswerCache,
+    progress: Progress,
+) -> list[_Value]:
+    failed: dict[str, _Value] = {}
+    error: ModelError | None = None
+    for done, batch in plan:
         if any(cache.get(keys[i]) is None for i in batch):
-            values = model.loglikelihoods([chat_of(pairs[i][0]) for i in batch], [pairs[i][1] for i in batch])
-            cache.put({keys[i]: {"ll": value} for i, value in zip(batch, values, strict=True)})
-        progress(done, len(pairs))
-    found = [cache.get(key) or {} for key in keys]
-    return [float(str(value["ll"])) for value in found]
+            try:
+                cache.put({keys[i]: value for i, value in zip(batch, work(batch), strict=True)})
+            except ModelError:
+                # One question spoils a batch: find out which.
+                for i in batch:
+                    try:
+                        cache.put({keys[i]: work([i])[0]})
+                    except ModelError as single:
+                        error = single
+                        failed[keys[i]] = {"error": single.message}
+        progress(done, len(keys))
+    if error is not None and len(failed) == len(set(keys)):
+        raise error
+    return [cache.get(key) or failed[key] for key in keys]
 
 
 def _batches(lengths: Sequence[int], keys: Sequence[str], batch_size: int) -> list[tuple[int, list[int]]]:

@@ -65,7 +65,8 @@ def answer_exam(model: ChatModel, questions: Sequence[ExamQuestion], desk: Desk,
     for question, answer in zip(questions, answers, strict=True):
         verdict = right(answer.text, question)
         f1 = token_f1(answer.text, question).value
-        marks.append(Mark(answer, bool(verdict.value), verdict.reason, f1))
+        reason = f"unanswered: {answer.error}" if answer.error else verdict.reason
+        marks.append(Mark(answer, bool(verdict.value), reason, f1))
         desk.emit(
             "exam.answer",
             {

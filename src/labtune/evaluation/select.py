@@ -36,5 +36,6 @@ def development_score(model: ChatModel, questions: Sequence[ExamQuestion], confi
     score = n_right / len(dev)
     if isinstance(model, LikelihoodModel):
         values = likelihoods(model, [(q, q.answer) for q in dev], batch_size=size, cache=nothing)
+        values = [value for value in values if math.isfinite(value)] or [-math.inf]
         score += math.exp(min(0.0, math.fsum(values) / len(values))) / (len(dev) + 1)
     return score
