@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 
@@ -16,16 +15,10 @@ from labtune.documents.blocks import (
     TableBlock,
     loss_sentences,
 )
+from labtune.documents.lexicon import SOURCE_SECTION
 from labtune.documents.sentences import detect_language
 from labtune.documents.tables import table_statements
 from labtune.types import Document, Heading, TableStatement
-
-_SOURCE_SECTIONS = re.compile(
-    r"(?:\d+(?:\.\d+)*\.?\s+)?(?:references|bibliography|external links|further reading|works cited|see also|"
-    r"literatur|weblinks|einzelnachweise|références|liens externes|voir aussi|referencias|enlaces externos|"
-    r"参考文献|参考资料|參考資料|外部链接|外部連結|延伸阅读|参见|參見|脚注|注释|出典|関連項目|外部リンク)",
-    re.I,
-)
 
 
 @dataclass(slots=True)
@@ -131,7 +124,7 @@ def _without_sources(blocks: list[Block]) -> tuple[list[Block], list[str]]:
         if isinstance(block, HeadingBlock):
             if level and block.level > level:
                 continue
-            level = block.level if _SOURCE_SECTIONS.fullmatch(block.title.rstrip(":： ")) else 0
+            level = block.level if SOURCE_SECTION.fullmatch(block.title.rstrip(":： ")) else 0
             if level:
                 dropped.append(
                     f"The section “{block.title}” was left out, because it lists sources or links."

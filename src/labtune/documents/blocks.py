@@ -74,6 +74,14 @@ LOSSES: dict[str, tuple[str, str]] = {
         "1 page has no text (scanned or empty).",
         "{n} pages have no text (scanned or empty).",
     ),
+    "stray_title": (
+        "1 title at a page's end was left out, because its place is unknown.",
+        "{n} titles at page ends were left out, because their places are unknown.",
+    ),
+    "table_row": (
+        "1 line looks like a row of a table that could not be read; it stands as it is.",
+        "{n} lines look like rows of tables that could not be read; they stand as they are.",
+    ),
     "notes": (
         "The speaker notes of 1 slide were left out.",
         "The speaker notes of {n} slides were left out.",

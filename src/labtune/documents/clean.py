@@ -69,6 +69,11 @@ def strip_leftover_markup(text: str) -> str:
     return _STRONG.sub(lambda match: match.group(2) or match.group(3), text)
 
 
+def without_site(title: str) -> str:
+    """A page's title without the encyclopedia's name that browsers print after it."""
+    return re.sub(r"\s[-–—|]\s(?:Wikipedia|维基百科|維基百科|ウィキペディア|Wikipédia)\b.*$", "", title)
+
+
 def break_lines(raw: str) -> list[str]:
     """Split at asked-for line breaks, unless the line plainly goes on (verse, a wrapped address)."""
     lines = raw.split(BREAK)

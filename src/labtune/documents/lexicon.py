@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 
 def _words(text: str) -> frozenset[str]:
     return frozenset(text.split())
@@ -41,6 +43,17 @@ FUNCTION_WORDS = _words("""
     whose this these their its his her it not into than over under between among
 """)
 """Words at which no line of a heading or paragraph ends."""
+
+HYPHEN_PREFIXES = _words("one two three four five six seven eight nine ten self well half non")
+"""Words that keep their hyphen when a line ends after it ("five-minute")."""
+
+SOURCE_SECTION = re.compile(
+    r"(?:\d+(?:\.\d+)*\.?\s+)?(?:references|bibliography|external links|further reading|works cited|see also|"
+    r"literatur|weblinks|einzelnachweise|références|liens externes|voir aussi|referencias|enlaces externos|"
+    r"参考文献|参考资料|參考資料|外部链接|外部連結|延伸阅读|参见|參見|脚注|注释|出典|関連項目|外部リンク)",
+    re.I,
+)
+"""Titles of sections that list sources or links instead of telling anything."""
 
 STOP_WORDS = {
     "en": _words(

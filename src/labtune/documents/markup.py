@@ -19,7 +19,7 @@ from labtune.documents.blocks import (
     ParagraphBlock,
     TableBlock,
 )
-from labtune.documents.clean import BREAK, break_lines, clean_text, strip_leftover_markup
+from labtune.documents.clean import BREAK, break_lines, clean_text, strip_leftover_markup, without_site
 from labtune.documents.grid import GridBuilder
 
 _FRONT_MATTER = re.compile(r"\A\ufeff?---[ \t]*\n(.*?)\n(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.S)
@@ -37,8 +37,8 @@ _BLOCKS = frozenset(
         r"\w+",
         """
         address article aside blockquote body caption center dd details dialog div dl dt fieldset figcaption
-        figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html li main ol p pre section summary table tbody
-        td tfoot th thead tr ul
+        figure footer form h1 h2 h3 h4 h5 h6 header hgroup hr html li main ol p pre section summary table
+        tbody td tfoot th thead tr ul
         """,
     )
 )
@@ -112,7 +112,8 @@ def read_html(source: str) -> Converted:
     reader = _Reader(losses, markdown=False)
     reader.feed(source)
     reader.close()
-    return Converted("text/html", clean_text(reader.title, losses), reader.blocks, losses)
+    title = without_site(clean_text(reader.title, losses))
+    return Converted("text/html", title, reader.blocks, losses)
 
 
 class _Reader(HTMLParser):
@@ -287,6 +288,8 @@ class _Reader(HTMLParser):
             self._losses["footnote"] += 1
         elif tag == "sup" and inner and all(char in _SUPERSCRIPTS for char in inner):
             self._words.append("".join(_SUPERSCRIPTS[char] for char in inner))
+        elif tag == "sup" and re.fullmatch(r"[-−+]?[\d.,±\s]+", inner):
+            self._words.append(f"^{inner}")
         else:
             self._words.append(inner)
 

@@ -22,7 +22,7 @@ from labtune.documents.blocks import (
     ParagraphBlock,
     TableBlock,
 )
-from labtune.documents.clean import break_lines, clean_text
+from labtune.documents.clean import break_lines, clean_text, without_site
 from labtune.documents.pdf import read_pages
 from labtune.errors import DocumentError
 
@@ -164,7 +164,7 @@ def _mask(match: re.Match[bytes]) -> bytes:
 
 
 def _own_title(metadata: Mapping[str, Any]) -> str:
-    title = " ".join(str(metadata.get("title") or "").split())
+    title = without_site(" ".join(str(metadata.get("title") or "").split()))
     return "" if _NO_TITLE.fullmatch(title) else title
 
 

@@ -30,6 +30,8 @@ _LONGEST_PAIR = 300
 
 _TOKEN_BEFORE = re.compile(r"[^\s(\[“\"'«‘]+$")
 _ENUMERATOR = re.compile(r"^[(\[]?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})$")
+_ASIDE = re.compile(r"\s*\([^()]{1,60}\)[.,;]")
+"""A source after a quotation: '... of gold." (KJV).' belongs to the sentence."""
 _NEXT_WORD = re.compile(r"[\s\"'“‘«(\[¿¡]*([^\W\d_]+|\d+)?")
 
 
@@ -76,7 +78,7 @@ def _boundaries(line: str, language: str) -> list[int]:
 
 
 def _pairs(line: str) -> list[tuple[int, int]]:
-    """Outermost quoted or bracketed stretches (start, index of the closing mark), short enough to keep whole."""
+    """Outermost quoted or bracketed stretches (start, index of the closing mark) that are kept whole."""
     found = [pair for pair in _straight_quotes(line) + _brackets(line) if pair[1] - pair[0] <= _LONGEST_PAIR]
     outer: list[tuple[int, int]] = []
     for start, end in sorted(found, key=lambda pair: (pair[0], -pair[1])):
@@ -121,7 +123,7 @@ def _ends_here(line: str, match: re.Match[str], sentence_start: int, language: s
     word = (following.group(1) or "") if following else ""
     if not line[match.end() :].strip():
         return True
-    if word[:1].islower():
+    if word[:1].islower() or _ASIDE.match(line, match.end()):
         return False
     if match.group()[0] != "." or match.group().startswith(".."):
         return True
@@ -149,7 +151,7 @@ def _stop_after(found: re.Match[str], line: str, word: str, sentence_start: int,
         return not word[:1].isdigit()
     if len(token) == 1 and token.isalpha() and token.isupper() and token < "\u2e80":
         return not word or starts or word.isdigit()
-    if re.fullmatch(r"(?:\w\.)+\w", token):
+    if re.fullmatch(r"(?:[^\W\d_]\.)+[^\W\d_]", token):
         return starts or not word or (lower in ("a.m", "p.m") and _opens_after_time(word))
     if lower in OPEN_END:
         return starts or not word or lower == "etc"
