@@ -34,7 +34,7 @@ def question(
 
 
 class Recall:
-    """A model that answers from a table and finds an answer likelier the more characters it shares with it."""
+    """A model that answers from a table, and finds the answer that stands there likelier than others."""
 
     def __init__(self, table: Mapping[str, str], *, name: str = "recall", longest: int = 10_000) -> None:
         self.table = dict(table)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+from exams import question
 
 from labtune.evaluation.scorers import right, token_f1
-from tests.unit.evaluation.exams import question
 
 
 @pytest.mark.parametrize(
