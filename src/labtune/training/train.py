@@ -105,7 +105,7 @@ def _train_phases(job: _Job, plans: list[Any], model: Any, tokenizer: Any) -> St
         else:
             best = run_phase(model, tokenizer, plan, work)
             shutil.rmtree(root / plan.name, ignore_errors=True)
-        if any(job.journal.find("phase_end", phase=later.name) for later in plans[number + 1 :]):
+        if any(job.journal.last("phase_end", phase=later.name) for later in plans[number + 1 :]):
             continue
         model = load_weights(best)
         for earlier in plans[:number]:
