@@ -178,7 +178,8 @@ def _write(out_dir: Path, result: _Curation, findings: list[Finding]) -> StageOu
         "warnings": sum(finding.severity == "warning" for finding in findings),
     }
     summary = (
-        f"{counts['leaves']} leaves, {counts['seeds']} seeds ({held_out} held out), {len(documents)} documents "
-        f"in {len(result.chunks)} chunks, {len(result.exam)} exam questions ({dev} for choosing checkpoints)"
+        f"{counts['leaves']} leaves, {counts['seeds']} seeds ({held_out} held out), "
+        f"{len(documents)} documents in {len(result.chunks)} chunks, "
+        f"{len(result.exam)} exam questions ({dev} for choosing checkpoints)"
     )
     return StageOutcome(counts, summary)

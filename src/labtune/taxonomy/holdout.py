@@ -1,4 +1,4 @@
-"""Which seeds are held out for the exam, and which exam questions choose checkpoints. By hash, never by chance."""
+"""Which seeds are held out for the exam, and which exam questions choose checkpoints. Hashes decide."""
 
 from __future__ import annotations
 
