@@ -26,7 +26,7 @@ $(VENV)/.dev: $(VENV)/.train
 demo: $(VENV)/.train
 	@rm -rf demo
 	$(BIN)/labtune init demo --example customer-service
-	$(BIN)/labtune --lab demo run
+	cd demo && ../$(BIN)/labtune run
 
 test: lint types layers unit
 
