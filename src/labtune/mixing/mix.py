@@ -28,7 +28,7 @@ Recipe = Literal["lab", "single"]
 MIX_SCHEMA = 1
 PHASES: Mapping[Recipe, tuple[str, ...]] = {
     "lab": ("knowledge-short", "knowledge-long", "skills"),
-    "single": ("all",),
+    "single": ("single",),
 }
 ORIGINS: tuple[Origin, ...] = ("sample", "phase_replay", "general_replay")
 
@@ -113,7 +113,7 @@ def _clean(
 
 def _phase_of(row: Candidate, recipe: Recipe) -> str:
     if recipe == "single":
-        return "all"
+        return "single"
     if not row.knowledge:
         return "skills"
     return "knowledge-short" if row.metadata["length"] == "short" else "knowledge-long"
