@@ -126,10 +126,7 @@ def evaluate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.builtin import GENERAL_EXAM
     from labtune.evaluation.answers import model_identity
     from labtune.evaluation.evaluate import Contestants
-    from labtune.evaluation.answers import model_identity
-    from labtune.evaluation.evaluate import Contestants
     from labtune.evaluation.evaluate import evaluate as work
-    from labtune.evaluation.general import load_general_exam
     from labtune.evaluation.general import load_general_exam
     from labtune.models.student import resolve_student
 
