@@ -41,7 +41,7 @@ class DocumentTexts:
 
     cache: GitCache
     limit: int = 16
-    _keys: OrderedDict[Path, str] = field(default_factory=OrderedDict)
+    _keys: OrderedDict[tuple[Path, bool], str] = field(default_factory=OrderedDict)
 
     def locate(self, read: LeafRead, problems: Problems) -> list[LocatedDocument] | None:
         """The leaf's documents that are at hand; None when there are none, or after saying why."""
@@ -63,19 +63,26 @@ class DocumentTexts:
             problems.add(code, place, message, "documents", error.hint or "correct the document")
             return None
 
-    def key(self, document: LocatedDocument) -> str:
-        """All letters and digits of a document. Raises DocumentError."""
-        if document.path in self._keys:
-            self._keys.move_to_end(document.path)
-            return self._keys[document.path]
-        if document.path.suffix.lower() in _PLAIN:
-            text = document.path.read_bytes().decode("utf-8", "replace")
-        else:
+    def key(self, document: LocatedDocument, *, converted: bool) -> str:
+        """All letters and digits of a document: of the file as it is, or converted (tables as sentences).
+
+        Raises:
+            DocumentError: it cannot be converted.
+            OSError: it cannot be read.
+        """
+        converted = converted or document.path.suffix.lower() not in _PLAIN
+        place = (document.path, converted)
+        if place in self._keys:
+            self._keys.move_to_end(place)
+            return self._keys[place]
+        if converted:
             text = load_document(document.path, uri=document.uri).text
-        self._keys[document.path] = quotation_key(text)
+        else:
+            text = document.path.read_bytes().decode("utf-8", "replace")
+        self._keys[place] = quotation_key(text)
         if len(self._keys) > self.limit:
             self._keys.popitem(last=False)
-        return self._keys[document.path]
+        return self._keys[place]
 
 
 def check_documents(read: LeafRead, texts: DocumentTexts) -> list[LocatedDocument]:
@@ -113,28 +120,35 @@ def _check_quotations(
 ) -> None:
     if not located:
         return
-    keys: list[str] = []
-    for document in located:
-        try:
-            keys.append(texts.key(document))
-        except (DocumentError, OSError) as error:
-            found = f"{document.uri}: {error}"
-            problems.add("D103", Point(), found, "a readable document", "open it and save it again")
-            return
-    for context, node in read.validation.contexts:
-        whole = quotation_key(context)
-        if any(whole in key for key in keys):
-            continue
-        pieces = sentences(context)
-        missing = [piece for piece in pieces if not any(quotation_key(piece) in key for key in keys)]
-        if missing:
-            problems.add(
-                "L101",
-                node,
-                f"{len(missing)} of {len(pieces)} sentences not in the document: {quote(missing[0])}",
-                "a passage quoted from the document",
-                "copy the passage word for word, or correct the document",
-            )
+    try:
+        for context, node in read.validation.contexts:
+            pieces = [context, *sentences(context)]
+            missing = _not_quoted(pieces, located, texts, converted=False)
+            if missing:
+                missing = _not_quoted(missing, located, texts, converted=True)
+            if missing and context in missing and len(missing) > 1:
+                found = f"{len(missing) - 1} of {len(pieces) - 1} sentences not in the document: "
+                expected = "a passage quoted from the document"
+                mend = "copy the passage word for word, or correct the document"
+                problems.add("L101", node, found + quote(missing[1]), expected, mend)
+    except (DocumentError, OSError) as error:
+        mend = "open the document and save it again"
+        problems.add("D103", Point(), str(error), "a readable document", mend)
+
+
+def _not_quoted(
+    pieces: list[str], located: list[LocatedDocument], texts: DocumentTexts, *, converted: bool
+) -> list[str]:
+    """The pieces that no document holds; none when the first piece, the whole passage, is held."""
+    keys = [texts.key(document, converted=converted) for document in located]
+    missing = []
+    for number, piece in enumerate(pieces):
+        key = quotation_key(piece)
+        if not any(key in text for text in keys):
+            missing.append(piece)
+        elif number == 0:
+            return []
+    return missing
 
 
 def _check_support(leaf: Leaf, read: LeafRead, problems: Problems) -> None:

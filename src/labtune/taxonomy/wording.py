@@ -21,11 +21,11 @@ CJK_PER_WORD = 1.6
 """Chinese or Japanese characters that weigh as much as one English word."""
 _STOP_WORDS = """
 a about after all also am an and any are as at be because been before being both but by can could did do does
-each for from had has have he her his i if in into is it its just like may might more most much must nor of off
-on one only or other our out over own per she should so some such than that the their them then there these
-they this those through to too two under up very was we were will with would yes you your
+each for from had has have he her his i if in into is it its just like may might more most much must nor of
+off on only or other our out over own per she should so some such than that the their them then there these
+they this those through to too under up very was we were will with would yes you your
 """
-_ASKING_WORDS = "how no not what when where which while who whom whose why without"
+_ASKING_WORDS = "how no not one two what when where which while who whom whose why without"
 _AUXILIARIES = """
 is are was were am do does did can could will would has have had should may might must shall isn't aren't
 wasn't weren't don't doesn't didn't can't couldn't won't wouldn't hasn't haven't shouldn't
