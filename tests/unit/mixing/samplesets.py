@@ -25,7 +25,8 @@ from labtune.types import (
 
 _THINGS = (
     "lamp river pump valve bridge forest engine window ladder garden harbour meadow mirror carpet basket "
-    "hammer kettle bottle pillow saddle tunnel castle island desert glacier volcano canyon prairie lagoon orchard"
+    "hammer kettle bottle pillow saddle tunnel castle island desert glacier volcano canyon prairie lagoon "
+    "orchard"
 )
 _ASPECTS = (
     "colour weight height owner origin price shape age name purpose depth width sound smell texture builder "
