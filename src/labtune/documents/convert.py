@@ -17,7 +17,6 @@ from labtune.documents.markup import read_html, read_markdown
 from labtune.errors import DocumentError
 
 _ITEM = re.compile(r"\s*(?:[-*•]|\d{1,2}[.)])\s+(?=\S)")
-_CHINESE = re.compile(r"[\u3000-\u30ff\u4e00-\u9fff\uff00-\uffef]")
 
 
 class Converter(Protocol):
@@ -69,8 +68,10 @@ def decode_text(data: bytes, name: str) -> tuple[str, str]:
         chinese = data.decode("gb18030")
     except UnicodeDecodeError:
         chinese = ""
-    foreign = sum(char > "\x7f" for char in chinese)
-    if foreign and len(_CHINESE.findall(chinese)) > 0.8 * foreign:
+    foreign = [char for char in chinese if char > "\x7f"]
+    common = len("".join(foreign).encode("gb2312", errors="ignore").decode("gb2312"))
+    # Any accented text is valid GB18030; only Chinese gives common characters throughout.
+    if foreign and common > 0.9 * len(foreign):
         return _newlines(chinese), "The file is not UTF-8; it was read as GB18030."
     return _newlines(
         data.decode("cp1252", errors="replace")

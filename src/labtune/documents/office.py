@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -151,7 +152,7 @@ def _carry_entities(data: bytes) -> bytes:
                 if entry.filename.startswith("word/") and entry.filename.endswith(".xml"):
                     content = re.sub(rb">[^<]*&(?:amp|lt|gt);[^<]*<", _mask, content)
                 copy.writestr(entry.filename, content)
-    except (zipfile.BadZipFile, RuntimeError, ValueError, NotImplementedError, OSError, EOFError, KeyError):
+    except (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, OSError, EOFError, KeyError):
         return data  # damaged inside: kreuzberg says what is wrong
     return target.getvalue()
 

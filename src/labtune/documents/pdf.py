@@ -32,6 +32,7 @@ _PAGE_NUMBER = re.compile(
 _BULLET = re.compile(r"^[•●▪◦‣∙·■□○➢✓*–-]\s+(?=\S)")
 _NUMBERED = re.compile(r"^\(?(?:\d{1,2}|[a-z])[.)]\s+(?=\S)")
 _SECTION = re.compile(r"^(?:(\d{1,2}(?:\.\d{1,2})+)\.?|(\d{1,2})\.?)\s+([^\W\d_].*)$")
+_DOTTED = re.compile(r"^\d{1,2}(?:\.\d{1,2})+\.?\s+[^\W\d_]")
 _CHAPTER = re.compile(
     r"^(?:chapter|part|appendix|kapitel|chapitre|capítulo)\s+[\dIVXA-Z]+[.:]?(?:\s+[^\W\d][^\d]{0,60})?$"
     r"|^第[\d一二三四五六七八九十百]+[章节節部].{0,30}$",
@@ -163,6 +164,7 @@ class _PageReader:
         self._list_open = False
         self._sources = False
         self._last = ""
+        self._row = False
 
     def page(self, lines: list[str]) -> None:
         """Take in the lines of the next page."""
@@ -185,7 +187,8 @@ class _PageReader:
         """Take in one line; `near` is the longest line around it, `width` that of a full line."""
         previous, self._last = self._last, line
         opens = not previous or not self._lines or bool(_END.search(previous))
-        may_head = not previous or bool(_END.search(previous)) or bool(_CHAPTER.match(line))
+        numbered_title = _CHAPTER.match(line) or (not self._lines and _DOTTED.match(line))
+        may_head = not previous or bool(_END.search(previous)) or bool(numbered_title)
         if may_head and (level := _heading_level(line, following, width)):
             self.flush()
             self.blocks.append(HeadingBlock(level, clean_text(line, self._losses)))
@@ -206,13 +209,16 @@ class _PageReader:
             self.flush()
 
     def _ends_paragraph(self, line: str, following: str, near: int) -> bool:
-        if following and _is_table_row(line) and _is_table_row(following):
+        was_row, self._row = self._row, _is_table_row(line)
+        if self._row and (was_row or _is_table_row(following)):
             self._losses["table_row"] += 1
             return True
         return bool(line) and _ends_paragraph(line, following, near)
 
     def flush(self) -> None:
         """Emit the lines collected so far."""
+        if not self._lines:
+            return
         item, self._item = self._item, False
         lines, self._lines = self._lines, []
         text = clean_text(self._joined(lines), self._losses)

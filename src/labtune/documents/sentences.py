@@ -25,6 +25,11 @@ _TERMINATOR = re.compile(
 )
 _PAIRS = {"“": "”", "「": "」", "『": "』", "（": "）", "(": ")", "《": "》", "«": "»", "[": "]", "【": "】"}
 _CLOSERS = frozenset(_PAIRS.values())
+_QUOTES = frozenset("”」』»")
+_QUOTATIVE = re.compile("[とっのはがをにへでもなや]")
+"""Japanese particles that tie a quotation to its sentence."""
+_SPEECH = re.compile("[^。！？，；]{0,8}[说說道问問答喊]")
+"""Chinese verbs of speech after a quotation that opens the sentence."""
 _LONGEST_PAIR = 300
 """Characters. A quotation longer than this is split inside; an unclosed bracket must not swallow a page."""
 
@@ -68,13 +73,25 @@ def _boundaries(line: str, language: str) -> list[int]:
     for match in _TERMINATOR.finditer(line):
         mark, end = match.group(), match.end()
         index = bisect_right(starts, match.start()) - 1
-        if index >= 0 and match.start() < pairs[index][1] and end < pairs[index][1] + 1:
+        inside = index >= 0 and match.start() < pairs[index][1]
+        if inside and end <= pairs[index][1]:
             continue
-        if mark[0] in ".!?…" and not _ends_here(line, match, sentence_start, language):
+        if mark[0] in ".!?…":
+            if not _ends_here(line, match, sentence_start, language):
+                continue
+        elif inside and _goes_on_after_closing(line, pairs[index][0], sentence_start, match):
             continue
         ends.append(end)
         sentence_start = end
     return ends
+
+
+def _goes_on_after_closing(line: str, opened: int, sentence_start: int, match: re.Match[str]) -> bool:
+    """Whether a sentence goes on after a CJK full stop inside a closing bracket or quotation."""
+    leads = not line[sentence_start:opened].strip()
+    if match.group()[-1] in _CLOSERS - _QUOTES:
+        return not leads and match.end() < len(line)
+    return bool(_QUOTATIVE.match(line, match.end())) or (leads and bool(_SPEECH.match(line, match.end())))
 
 
 def _pairs(line: str) -> list[tuple[int, int]]:

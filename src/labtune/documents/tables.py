@@ -42,12 +42,11 @@ def table_statements(table: TableBlock, language: str, losses: Counter[str]) -> 
     not unique are made so by the next column.
     """
     rows = tuple(tuple(_MIDNIGHT.sub(r"\1", cell.strip()) for cell in row) for row in table.rows)
-    rows = tuple(row for row in rows if any(row))
-    if not rows:
+    if not any(map(any, rows)):
         return []
     n_headers = min(_count_headers(table, rows), len(rows))
     headers = _join_headers(rows[:n_headers], len(rows[0]))
-    body = rows[n_headers:]
+    body = tuple(row for row in rows[n_headers:] if any(row))
     if not any(headers):
         return _headless(body, language, losses)
     if not body:
@@ -59,7 +58,7 @@ def table_statements(table: TableBlock, language: str, losses: Counter[str]) -> 
             cells.append(_line(row[0], language))
             continue
         name = _join_keys([row[key] for key in keys])
-        values = [(headers[i], cell) for i, cell in enumerate(row) if cell and i not in keys]
+        values = [(headers[i], cell) for i, cell in enumerate(row) if cell and i > keys[0] and i not in keys]
         if not name and values:
             losses["unnamed_row"] += 1
         if name and not values:
