@@ -25,8 +25,8 @@ _BE = re.compile(
 )
 _BE_ZH = re.compile(r"^(?P<subject>[^，。！？；：,]{1,16}?)(?P<verb>是|为|有|位于|需要|可以|应|包括)")
 _OPENER_WORDS = """
-it its they their he his she her this that these those there if when while although but and or so however in on
-at no neither both each such many most some few other another what who
+it its they their he his she her this that these those there if when while although but and or so however in
+on at no neither both each such many most some few other another what who
 """
 _OPENERS = frozenset(_OPENER_WORDS.split())
 _ARTICLES = frozenset({"The", "A", "An"})

@@ -21,7 +21,8 @@ def check_form(text: str, root: Node | None, problems: Problems) -> None:
         return
     body = text.rstrip(" \t\r\n")
     _check_end(text, len(body), root, problems)
-    trailing = [match.span() for match in _TRAILING.finditer(text, 0, len(body))]
+    blank_ends = any(end in body for end in (" \n", "\t\n", " \r", "\t\r"))
+    trailing = [match.span() for match in _TRAILING.finditer(text, 0, len(body))] if blank_ends else []
     if trailing:
         kept = list(_content_spans(root))
         for start, end in trailing:
@@ -30,7 +31,7 @@ def check_form(text: str, root: Node | None, problems: Problems) -> None:
             words = ("spaces at the end of the line", "none", "delete them")
             edit = Edit(start, end, "", "removed trailing spaces")
             problems.add_fixable("F101", point_at(text, start), words, edit)
-    long = _LONG.search(text)
+    long = _LONG.search(text) if max(map(len, text.split("\n"))) > LONG_LINE else None
     if long:
         problems.add(
             "F104",

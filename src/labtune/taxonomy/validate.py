@@ -38,7 +38,7 @@ KNOWLEDGE_VERSION = 3
 SKILL_VERSIONS = (1, 2, 3)
 LEAST_SEEDS = 5
 LEAST_PAIRS = 3
-LANGUAGE_SAMPLE = 4_000
+LANGUAGE_SAMPLE = 1_500
 """Characters of the seeds that tell a leaf's language."""
 
 QUESTION, ANSWER = TextRule("a question"), TextRule("an answer")

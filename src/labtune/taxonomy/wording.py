@@ -14,7 +14,9 @@ _MARKUP = (
     (re.compile(r"</?[A-Za-z][^<>]{0,200}>"), " "),
 )
 _SENTENCE = re.compile(r"(?<=[.!?])[\"”’)*_]*\s+|(?<=[。！？；])|\n\s*\n|\n\s*(?=[-*#|])")
+_ASCII_WORD = re.compile(r"[a-z]+|[0-9]+(?:[.,][0-9]+)*")
 _WORD = re.compile(r"[^\W\d_]+|\d+(?:[.,]\d+)*")
+_NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _CJK_RUN = re.compile(r"[\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")
 CJK_PER_WORD = 1.6
@@ -60,30 +62,36 @@ def sentences(text: str) -> list[str]:
 
 def content_words(text: str, language: str) -> set[str]:
     """Stems (first six letters) of words that carry meaning, numbers, and pairs of CJK characters."""
+    if text.isascii():
+        return {_stem(word) for word in set(_ASCII_WORD.findall(text.lower())) if _carries_meaning(word)}
     folded = unicodedata.normalize("NFKC", text).casefold()
     units: set[str] = set()
     if language in ("zh", "ja") or _CJK.search(folded):
         for run in _CJK_RUN.findall(folded):
             pairs = {run[at : at + 2] for at in range(len(run) - 1)} or {run}
-            units.update(pair for pair in pairs if not _STOP_CJK & set(pair))
+            units.update(pair for pair in pairs if not (pair[0] in _STOP_CJK or pair[-1] in _STOP_CJK))
         folded = _CJK_RUN.sub(" ", folded)
-    for word in _WORD.findall(folded):
-        if word[0].isdigit():
-            units.add(word.replace(",", "").rstrip("."))
-        elif word not in _STOP and len(word) > 1:
-            units.add(word[:6])
+    units.update(_stem(word) for word in set(_WORD.findall(folded)) if _carries_meaning(word))
     return units
+
+
+def _carries_meaning(word: str) -> bool:
+    return word not in _STOP and (len(word) > 1 or word[0].isdigit())
+
+
+def _stem(word: str) -> str:
+    return word.replace(",", "").rstrip(".") if word[0].isdigit() else word[:6]
 
 
 def numbers(text: str) -> set[str]:
     """The numbers of a text, without thousands separators."""
-    folded = unicodedata.normalize("NFKC", text)
-    return {found.replace(",", "").rstrip(".") for found in re.findall(r"\d+(?:[.,]\d+)*", folded)}
+    folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
+    return {found.replace(",", "").rstrip(".") for found in _NUMBER.findall(folded)}
 
 
 def word_count(text: str) -> int:
     """Words; Chinese and Japanese characters weigh less than one each."""
-    cjk = len(_CJK.findall(text))
+    cjk = 0 if text.isascii() else len(_CJK.findall(text))
     rest = _CJK.sub(" ", text) if cjk else text
     return round(len(rest.split()) + cjk / CJK_PER_WORD)
 
