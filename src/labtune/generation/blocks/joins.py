@@ -1,0 +1,163 @@
+"""Answers of more than one passage: lists with their lead-in, table rows, neighbouring sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import groupby
+
+from pydantic import Field
+
+from labtune.artifact import content_hash
+from labtune.config.section import Section
+from labtune.generation.rows import Answer, BlockContext, Fact, Row
+
+_ENDS = (".", "!", "?", "。", "！", "？", "；")
+
+
+class Joins:
+    """Gives list items and table rows a whole answer, and adds facts of two neighbouring sentences."""
+
+    class Config(Section):
+        """Bounds of a joined answer."""
+
+        longest: int = Field(360, ge=1, description="Longest joined answer, in characters.")
+
+    name = "joins"
+
+    def __init__(self, config: Config, context: BlockContext) -> None:
+        self._longest = config.longest
+        self._context = context
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """All rows that came in, lists and table rows with joined answers, then the joined facts."""
+        for _, group in groupby(rows, key=lambda row: row.passage.chunk.id):
+            items = list(group)
+            items = _join_lists(items, self._longest)
+            items = _join_table_rows(items)
+            yield from items
+            yield from self._neighbours(items)
+
+    def _neighbours(self, items: Sequence[Row]) -> Iterator[Row]:
+        taken = -1
+        for index in range(len(items) - 1):
+            first, second = items[index], items[index + 1]
+            assert first.fact is not None and second.fact is not None
+            if not (_whole(first) and _whole(second)) or index <= taken:
+                continue
+            left, right = first.fact.answer, second.fact.answer
+            space = "" if left.text.endswith(("。", "！", "？")) else " "
+            text = first.passage.text + space + second.passage.text
+            if len(text) > self._longest:
+                continue
+            taken = index + (0 if right.text != second.passage.text else 1)
+            spans = ((first.passage.start, first.passage.end), (second.passage.start, second.passage.end))
+            text = left.text + space + second.passage.text
+            spans = (*left.spans, spans[1])
+            yield replace(first, fact=_joined_fact(first.fact, second.fact, Answer(text, spans)))
+
+
+def _whole(row: Row) -> bool:
+    """True for a plain sentence with its end."""
+    assert row.fact is not None
+    return row.passage.statement is None and row.passage.text.endswith(_ENDS) and len(row.fact.answer.spans) <= 2
+
+
+def _joined_fact(left: Fact, right: Fact, answer: Answer) -> Fact:
+    return Fact(
+        id=content_hash("join", left.id, right.id)[:16],
+        answer=answer,
+        asks=left.asks,
+        keywords=left.keywords,
+        joined=True,
+        second=right,
+    )
+
+
+def _join_lists(items: list[Row], longest: int) -> list[Row]:
+    """A sentence that ends with a colon takes the fragments after it, and they answer with it."""
+    result = list(items)
+    index = 0
+    while index < len(result):
+        intro = result[index].passage
+        stop = index + 1
+        if intro.statement is None and intro.text.rstrip().endswith((":", "：")):
+            while stop < len(result) and result[stop].passage.statement is None and not intro_like(result[stop].passage.text):
+                if sum(len(row.passage.text) for row in result[index : stop + 1]) > longest * 2:
+                    break
+                stop += 1
+            if stop > index + 1:
+                answer = _list_answer(result[index:stop])
+                for place in range(index, stop):
+                    row = result[place]
+                    assert row.fact is not None
+                    result[place] = replace(row, fact=replace(row.fact, answer=answer, listed=result[index].passage.text))
+        index = max(stop, index + 1)
+    return result
+
+
+def intro_like(text: str) -> bool:
+    """True for what cannot be a list item: a sentence of its own."""
+    return text.rstrip().endswith((*_ENDS, ":", "："))
+
+
+def _list_answer(rows: Sequence[Row]) -> Answer:
+    intro = rows[0].passage
+    comma = "、" if intro.document.language.startswith("zh") else ", "
+    space = "" if comma == "、" else " "
+    text = intro.text.rstrip() + space + comma.join(row.passage.text.strip(" ,;，；、") for row in rows[1:])
+    text += "。" if comma == "、" else "."
+    spans = [(intro.start, intro.end)]
+    for row in rows[1:]:
+        stripped = row.passage.text.strip(" ,;，；、")
+        start = row.passage.start + row.passage.text.index(stripped)
+        spans.append((start, start + len(stripped)))
+    return Answer(text, tuple(spans))
+
+
+def _join_table_rows(items: list[Row]) -> list[Row]:
+    """Cells that are sentences answer with their whole row: `Flashing blue: The connection is lost. Restart it.`"""
+    result = list(items)
+    places: dict[tuple[str, int], list[int]] = {}
+    run = 0
+    for index, row in enumerate(items):
+        statement = row.passage.statement
+        if statement is None:
+            run += 1
+            continue
+        places.setdefault((statement.row, run), []).append(index)
+    for (name, _), indexes in places.items():
+        if len(indexes) < 2 or not _wordy([result[index] for index in indexes]):
+            continue
+        answer = _row_answer(name, [result[index] for index in indexes])
+        if answer is None:
+            continue
+        for index in indexes:
+            fact = result[index].fact
+            assert fact is not None
+            result[index] = replace(result[index], fact=replace(fact, answer=answer))
+    return result
+
+
+def _wordy(rows: Sequence[Row]) -> bool:
+    for row in rows:
+        statement = row.passage.statement
+        if statement is None or (len(statement.value.split()) < 3 and len(statement.value) < 12):
+            return False
+    return True
+
+
+def _row_answer(name: str, rows: Sequence[Row]) -> Answer | None:
+    first = rows[0].passage
+    offset = first.text.find(f"{name}: ")
+    if offset < 0:
+        return None
+    parts, spans = [first.text[offset:]], [(first.start + offset, first.end)]
+    for row in rows[1:]:
+        statement = row.passage.statement
+        place = row.passage.text.rfind(statement.value) if statement is not None else -1
+        if place < 0:
+            return None
+        parts.append(row.passage.text[place:])
+        spans.append((row.passage.start + place, row.passage.end))
+    return Answer(" ".join(parts), tuple(spans))

@@ -1,0 +1,110 @@
+"""Phrasings: many distinct questions for each fact, drawn by a generator that the fact's content seeds."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from itertools import islice
+
+from pydantic import Field
+
+from labtune.artifact import content_hash
+from labtune.config.section import Section
+from labtune.generation.rows import Ask, BlockContext, Fact, Row
+from labtune.generation.teachers import Teacher
+
+LEAST = 12
+_NOISE = re.compile(r"[\W_]+")
+
+
+def question_key(question: str) -> str:
+    """What makes two questions the same: letters and digits in lower case."""
+    return _NOISE.sub(" ", question.casefold()).strip()
+
+
+class Phrasing:
+    """Fans a fact out into rows with a long and rows with a short answer."""
+
+    class Config(Section):
+        """Shares of the leaf's `phrasings`."""
+
+        short_share: float = Field(0.5, ge=0, le=4, description="Questions for short answers, per question for a long one.")
+        joined_share: float = Field(0.25, ge=0, le=4, description="Questions for a joined pair, per question for one sentence.")
+
+    name = "phrasing"
+
+    def __init__(self, config: Config, context: BlockContext) -> None:
+        self._config = config
+        self._context = context
+
+    def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
+        """At least `LEAST` and at most `phrasings` rows with a long answer for each fact, then the short ones."""
+        wanted = self._context.config.phrasings
+        for row in rows:
+            fact = row.fact
+            if fact is None:
+                continue
+            self._context.count("facts")
+            teacher: Teacher = self._context.teachers[row.passage.document.id]
+            draw = random.Random(content_hash(self._context.seed, fact.id))
+            if fact.joined:
+                number = max(LEAST, int(wanted * self._config.joined_share))
+                yield from self._long(row, fact, _joined(fact, row, teacher, draw), number)
+                continue
+            yield from self._long(row, fact, teacher.phrasings(fact, row.passage, draw), max(LEAST, wanted))
+            yield from self._short(row, fact, teacher, draw, int(wanted * self._config.short_share))
+
+    def _long(self, row: Row, fact: Fact, phrasings: Iterator[tuple[Ask, str]], number: int) -> Iterator[Row]:
+        self._context.count("asked", number)
+        for ask, question in self._fresh(phrasings, number, fact.id):
+            yield replace(row, question=question, form=ask.form, ask=ask, length="long", fact_id=fact.id)
+
+    def _fresh(self, phrasings: Iterator[tuple[Ask, str]], number: int, fact_id: str) -> Iterator[tuple[Ask, str]]:
+        """Distinct questions that no other fact of the leaf has taken."""
+        found = 0
+        for ask, question in islice(phrasings, number * 14 + 60):
+            key = question_key(question)
+            if not key or key in self._context.used:
+                continue
+            self._context.used[key] = fact_id
+            yield ask, question
+            found += 1
+            if found >= number:
+                return
+
+    def _short(self, row: Row, fact: Fact, teacher: Teacher, draw: random.Random, number: int) -> Iterator[Row]:
+        spans = list(dict.fromkeys(ask.short for ask in fact.asks if ask.short is not None and ask.family != "cloze"))[:3]
+        for span in spans:
+            mine = replace(fact, asks=tuple(ask for ask in fact.asks if ask.short == span and ask.family != "cloze"))
+            share = max(LEAST, number // len(spans))
+            brief = ((ask, teacher.brief(question, draw)) for ask, question in teacher.phrasings(mine, row.passage, draw)
+                     if ask.family in ("sentence", "statement"))
+            self._context.count("asked", share)
+            for ask, question in self._fresh(brief, share, f"{fact.id}:{span[0]}"):
+                yield replace(row, question=question, form=ask.form, ask=ask, length="short",
+                              fact_id=content_hash(fact.id, span[0], span[1])[:16])
+        polar = tuple(ask for ask in fact.asks if ask.polarity)
+        if polar:
+            mine = replace(fact, asks=polar)
+            brief = ((ask, teacher.brief(question, draw)) for ask, question in teacher.phrasings(mine, row.passage, draw)
+                     if ask.polarity)
+            for ask, question in self._fresh(brief, max(2, number // 8), fact.id):
+                yield replace(row, question=question, form=ask.form, ask=ask, length="short", fact_id=fact.id)
+
+
+def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iterator[tuple[Ask, str]]:
+    """Questions that ask both halves of a joined fact at once."""
+    second = fact.second
+    if second is None:
+        return
+    left = teacher.phrasings(replace(fact, joined=False), row.passage, draw)
+    right = teacher.phrasings(second, row.passage, draw)
+    for (first_ask, first), (second_ask, other) in zip(left, right, strict=False):
+        if first_ask.form == "keyword" and second_ask.form == "keyword":
+            yield Ask("", "keyword", family="keyword"), f"{first} {other}"
+        elif first_ask.family == second_ask.family == "sentence" and not (first_ask.polarity or second_ask.polarity):
+            combined = teacher.both(first, other)
+            if combined:
+                yield Ask("", "joined", family="sentence"), combined

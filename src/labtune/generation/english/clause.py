@@ -1,0 +1,467 @@
+"""Finds subject, verb and adjuncts of a plain English sentence. What does not parse gives None, not a guess."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from labtune.generation.english.inflect import verb_form
+from labtune.generation.english.tag import BE, MODALS, NAMING, Token, plural_phrase
+from labtune.generation.lexicon import word_set
+
+CAUSE = ("because", "due", "since", "as", "owing")
+CONDITION = ("if", "when", "unless", "whenever", "while", "once")
+TIME_UNITS = frozenset(
+    "second seconds minute minutes hour hours day days week weeks month months year years decade century "
+    "centuries decades time times morning evening night nights afternoon summer winter spring autumn season noon midnight "
+    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
+    "september october november december today tomorrow weekend weekends am pm a.m. p.m. delivery".split()
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Adjunct:
+    """A phrase after the object. `kind`: when, where, why, duration, frequency, condition, purpose, manner,
+    agent, other."""
+
+    kind: str
+    tokens: tuple[Token, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """A parsed sentence.
+
+    `subject` is empty for an imperative. `auxiliaries` holds the words before the main verb (with `not`).
+    `verb` is the main verb, or the form of be when it is the main verb. `rest` follows the verb: `object`,
+    then `adjuncts`. `lead` is an adverbial before the subject.
+    """
+
+    lead: tuple[Token, ...]
+    subject: tuple[Token, ...]
+    auxiliaries: tuple[Token, ...]
+    verb: Token
+    object: tuple[Token, ...]
+    adjuncts: tuple[Adjunct, ...]
+    plural: bool
+
+    @property
+    def imperative(self) -> bool:
+        """True for an instruction."""
+        return not self.subject
+
+    @property
+    def negative(self) -> bool:
+        """True when the verb is negated."""
+        words = {token.low for token in (*self.auxiliaries, self.verb)}
+        return bool(words & {"not", "never", "cannot"}) or any(word.endswith("n't") for word in words)
+
+    @property
+    def copula(self) -> bool:
+        """True when the main verb is a form of be."""
+        return self.verb.low in BE
+
+    @property
+    def passive(self) -> bool:
+        """True for be + participle."""
+        return self.verb.form == "part" and any(token.low in BE for token in self.auxiliaries)
+
+    @property
+    def past(self) -> bool:
+        """True for a past tense without auxiliary."""
+        return not self.auxiliaries and (self.verb.form == "past" or self.verb.low in ("was", "were"))
+
+
+def parse_all(tokens: list[Token]) -> list[Clause]:
+    """The main clause, its coordinated predicates, and later clauses that stand on their own."""
+    clauses: list[Clause] = []
+    for part in _clause_parts(tokens):
+        clause = parse(part)
+        while clause is not None and len(clauses) < 6:
+            first, second = _split_predicate(clause)
+            clauses.append(first)
+            clause = second
+    return clauses
+
+
+def _clause_parts(tokens: list[Token]) -> list[list[Token]]:
+    """Cut before `, and/but/while/although/where` and `;` where both sides have a verb of their own."""
+    parts: list[list[Token]] = [[]]
+    depth = 0
+    for index, token in enumerate(tokens):
+        depth += (token.text in "([") - (token.text in ")]")
+        following = tokens[index + 1] if index + 1 < len(tokens) else None
+        joint = token.text == ";" or (
+            token.text == "," and following is not None and following.low in ("and", "but", "while", "although", "whereas", "so")
+        )
+        if joint and depth == 0 and following is not None:
+            skip = 1 if token.text == ";" else 2
+            rest = tokens[index + skip :]
+            if parse(parts[-1]) is not None and parse(rest) is not None and _has_subject(rest):
+                parts.append([])
+                continue
+        if not parts[-1] and len(parts) > 1 and token.tag in ("CONJ", "SUB") and token.low not in ("if", "when"):
+            continue
+        parts[-1].append(token)
+    return parts
+
+
+def _has_subject(tokens: list[Token]) -> bool:
+    clause = parse(tokens)
+    return clause is not None and bool(clause.subject)
+
+
+def _split_predicate(clause: Clause) -> tuple[Clause, Clause | None]:
+    """`X is free and can be printed` -> two clauses with one subject."""
+    if clause.imperative:
+        return clause, None
+    rest = [*clause.object, *(token for adjunct in clause.adjuncts for token in adjunct.tokens)]
+    for index in range(1, len(rest) - 1):
+        if rest[index].tag == "SUB" or rest[index].text == ":":
+            break
+        if rest[index].low not in ("and", "but") or rest[index - 1].tag in ("VERB",):
+            continue
+        after = rest[index + 1 :]
+        if _finite_start(after, clause):
+            first_rest = [token for token in rest[:index] if token.text != "," or token is not rest[index - 1]]
+            complement, adjuncts = split_adjuncts(first_rest)
+            first = replace(clause, object=tuple(complement), adjuncts=tuple(adjuncts))
+            body = [*clause.subject, *after]
+            return first, _declarative([], body, len(clause.subject))
+    return clause, None
+
+
+def _finite_start(after: list[Token], clause: Clause) -> bool:
+    token = after[0]
+    if token.tag == "AUX":
+        return token.low not in ("be", "been", "being")
+    form = verb_form(token.low)
+    if form is None or clause.auxiliaries or len(after) < 2:
+        return False
+    if clause.past:
+        return "past" in form.forms and token.tag != "ADJ"
+    nounish = token.lemma in word_set("en_words", "noun_first") and after[1].tag not in ("DET", "PREP", "NUM")
+    return "s" in form.forms and not clause.plural and not nounish and token.tag != "NOUN"
+
+
+def parse(tokens: list[Token]) -> Clause | None:
+    """The main clause, or None when the sentence has no shape that the rules know."""
+    body = [token for token in tokens]
+    while body and body[-1].tag == "PUNCT":
+        body.pop()
+    if len(body) < 2 or any(token.text in ":;()[]“”\"" for token in body):
+        body = _cut_brackets(body)
+    if len(body) < 2:
+        return None
+    if body[0].low in ("do", "don't") and _imperative_start(body):
+        return _imperative(body)
+    if body[0].tag == "VERB" and body[0].form == "base" and body[0].text[0].isupper():
+        clause = _imperative(body)
+        if clause is not None:
+            return clause
+    lead, body = _split_lead(body)
+    place = _main_verb(body)
+    if place is None:
+        return None
+    return _declarative(lead, body, place)
+
+
+def _cut_brackets(tokens: list[Token]) -> list[Token]:
+    kept: list[Token] = []
+    depth = 0
+    for token in tokens:
+        if token.text in "([":
+            depth += 1
+        elif token.text in ")]":
+            depth = max(0, depth - 1)
+        elif depth == 0 and token.text not in "“”\"":
+            if token.text in (";", ":"):
+                break
+            kept.append(token)
+    return kept
+
+
+def _imperative_start(body: list[Token]) -> bool:
+    return len(body) > 2 and body[1].low in ("not",) or body[0].low == "don't"
+
+
+def _imperative(body: list[Token]) -> Clause | None:
+    index = 0
+    auxiliaries: list[Token] = []
+    while index < len(body) and body[index].low in ("do", "don't", "not", "never", "always"):
+        auxiliaries.append(body[index])
+        index += 1
+    if index >= len(body):
+        return None
+    form = verb_form(body[index].low)
+    if form is None or "base" not in form.forms:
+        return None
+    verb = replace(body[index], tag="VERB", lemma=form.lemma, form="base")
+    rest = body[index + 1 :]
+    if _has_finite_auxiliary(rest):
+        return None
+    complement, adjuncts = split_adjuncts(rest)
+    if not complement and not adjuncts:
+        return None
+    return Clause((), (), tuple(auxiliaries), verb, tuple(complement), tuple(adjuncts), False)
+
+
+def _has_finite_auxiliary(rest: list[Token]) -> bool:
+    """A finite auxiliary outside a subordinate clause says that the first word was a noun after all."""
+    for token in rest:
+        if token.tag == "SUB" or token.tag == "PUNCT" or token.low == "and":
+            return False
+        if token.tag == "AUX" and token.low not in ("be", "been", "being"):
+            return True
+    return False
+
+
+def _split_lead(body: list[Token]) -> tuple[list[Token], list[Token]]:
+    """Split `In 1997, ...` and `However, ...` off."""
+    starts = body[0].tag in ("PREP", "ADV", "SUB", "TO") or (body[0].tag == "ADJ" and body[0].form == "ing")
+    if not starts:
+        return [], body
+    for index, token in enumerate(body[:22]):
+        if token.text == "," and index + 2 < len(body):
+            return body[:index], body[index + 1 :]
+    return [], body
+
+
+def _main_verb(body: list[Token]) -> int | None:
+    best: tuple[int, int] | None = None
+    for index, token in enumerate(body):
+        if index == 0:
+            if token.tag == "SUB":
+                return None
+            continue
+        if (token.tag == "SUB" and token.low != "once") or token.text == ",":
+            break
+        score = _verb_score(body, index)
+        if score and (best is None or score > best[0] or (best[0] <= 2 and index == best[1] + 1)):
+            best = (score, index)
+        if best is not None and best[0] >= 4 and (index > best[1]):
+            break
+    if best is None or best[0] < 1 or best[1] > 14:
+        return None
+    return best[1]
+
+
+def _verb_score(body: list[Token], index: int) -> int:
+    token = body[index]
+    if token.tag == "AUX":
+        return 4 if token.low not in ("be", "been", "being", "having") else 0
+    if token.tag not in ("VERB", "?") or token.form in ("ing", "part"):
+        if not (token.tag in ("VERB", "?") and token.form == "part" and _could_be_past(token)):
+            return 0
+    previous = body[index - 1]
+    if previous.tag in ("DET", "PREP", "TO", "NUM") or (previous.tag == "ADJ" and previous.form != "part"):
+        return 0
+    form = verb_form(token.low)
+    if form is None:
+        return 0
+    subject = [replace(item, tag="NOUN") if item.tag == "?" else item for item in body[:index]]
+    previous = subject[-1]
+    plural = plural_phrase(subject) or previous.low in ("i", "you", "we", "they")
+    if token.form == "s" and (plural_phrase([previous]) and previous.tag == "NOUN" and len(subject) <= 3):
+        return 0
+    if token.form == "base" and "past" not in form.forms and not plural:
+        return 0
+    score = 1 if token.lemma in word_set("en_words", "noun_first") else 3
+    if token.form == "past" and "part" in form.forms:
+        score = 2
+    following = body[index + 1] if index + 1 < len(body) else None
+    if following is not None and following.low == "by" and token.form == "past":
+        return 0
+    if following is not None and following.tag in ("DET", "PREP", "TO", "NUM", "ADV", "PRON"):
+        score += 1
+    return score
+
+
+def _could_be_past(token: Token) -> bool:
+    form = verb_form(token.low)
+    return form is not None and "past" in form.forms
+
+
+def _declarative(lead: list[Token], body: list[Token], place: int) -> Clause | None:
+    subject = [replace(token, tag="NOUN") if token.tag == "?" else token for token in body[:place]]
+    while len(subject) > 1 and subject[-1].tag == "ADV":
+        subject.pop()
+    if not _is_nominal(subject):
+        return None
+    auxiliaries: list[Token] = []
+    index = place
+    while index < len(body) and (body[index].tag == "AUX" or (auxiliaries and body[index].tag == "ADV")):
+        auxiliaries.append(body[index])
+        index += 1
+    verb = _pick_verb(body, index, auxiliaries)
+    if verb is None:
+        return None
+    cut = next((n for n, token in enumerate(auxiliaries) if token.start == verb.start), None)
+    if cut is not None:
+        # Adverbs after a form of be belong to the complement, `not` to the verb.
+        index = place + cut + 1
+        auxiliaries = auxiliaries[:cut]
+        if index < len(body) and body[index].low == "not":
+            auxiliaries.append(body[index])
+            index += 1
+    else:
+        index += 1
+    rest = body[index:]
+    if not rest and not auxiliaries and not lead:
+        return None
+    complement, adjuncts = split_adjuncts(rest)
+    return Clause(
+        tuple(lead), tuple(subject), tuple(auxiliaries), verb, tuple(complement), tuple(adjuncts), _number(subject, body[place])
+    )
+
+
+def _number(subject: list[Token], verb: Token) -> bool:
+    if verb.low in ("are", "were", "have", "do", "aren't", "weren't", "don't", "haven't"):
+        return True
+    if verb.low in ("is", "was", "has", "does", "isn't", "wasn't", "doesn't", "hasn't") or verb.form == "s":
+        return False
+    return plural_phrase(subject)
+
+
+def _pick_verb(body: list[Token], index: int, auxiliaries: list[Token]) -> Token | None:
+    token = body[index] if index < len(body) else None
+    if token is not None and token.tag in ("VERB", "?", "ADJ", "NOUN"):
+        form = verb_form(token.low)
+        if not auxiliaries and form is not None and token.tag in ("VERB", "?"):
+            shape = token.form if token.form != "part" else "past"
+            return replace(token, tag="VERB", form=shape, lemma=form.lemma)
+        if auxiliaries and form is not None:
+            wanted = _wanted_form(auxiliaries)
+            if wanted & form.forms:
+                shape = sorted(wanted & form.forms)[-1]
+                return replace(token, tag="VERB", form=shape, lemma=form.lemma)
+    for auxiliary in auxiliaries:
+        if auxiliary.low in BE and auxiliary is [a for a in auxiliaries if a.tag == "AUX"][-1]:
+            return replace(auxiliary, lemma="be")
+    last = [a for a in auxiliaries if a.tag == "AUX"]
+    if last and last[-1].low in ("has", "have", "had", "does", "do", "did") and last[-1] is auxiliaries[-1]:
+        lemma = "have" if last[-1].low.startswith("ha") else "do"
+        forms = {"has": "s", "does": "s", "had": "past", "did": "past"}
+        return replace(last[-1], tag="VERB", lemma=lemma, form=forms.get(last[-1].low, "base"))
+    return None
+
+
+def _wanted_form(auxiliaries: list[Token]) -> frozenset[str]:
+    last = [token for token in auxiliaries if token.tag == "AUX"][-1].low
+    if last in BE:
+        return frozenset(("part", "ing"))
+    if last in ("has", "have", "had"):
+        return frozenset(("part",))
+    return frozenset(("base",))
+
+
+def _is_nominal(subject: list[Token]) -> bool:
+    if not subject or len(subject) > 14:
+        return False
+    if len(subject) == 1 and subject[0].tag == "PRON":
+        return subject[0].low not in ("there",)
+    if subject[0].tag in ("PREP", "SUB", "AUX", "PUNCT", "CONJ", "TO"):
+        return False
+    if subject[0].low in ("there", "here"):
+        return False
+    if any(token.tag == "PUNCT" and token.text != "," for token in subject):
+        return False
+    return any(token.tag in NAMING for token in subject) or subject[0].form == "ing" or (
+        subject[0].tag == "PRON" and len(subject) == 1
+    )
+
+
+def split_adjuncts(rest: list[Token]) -> tuple[list[Token], list[Adjunct]]:
+    """Cut what follows the verb into its object and its adjuncts."""
+    cuts: list[int] = []
+    for index, token in enumerate(rest):
+        if token.text == ",":
+            cuts.append(index)
+            break
+        if _adjunct_kind(rest, index):
+            cuts.append(index)
+    if not cuts:
+        return rest, []
+    complement = rest[: cuts[0]]
+    adjuncts: list[Adjunct] = []
+    for number, start in enumerate(cuts):
+        end = cuts[number + 1] if number + 1 < len(cuts) else len(rest)
+        kind = "other" if rest[start].text == "," else _adjunct_kind(rest, start)
+        if kind in ("condition", "why") and rest[start].tag == "SUB":
+            adjuncts.append(Adjunct(kind, tuple(rest[start:])))
+            break
+        if rest[start].text == ",":
+            adjuncts.append(Adjunct("other", tuple(rest[start:])))
+            break
+        adjuncts.append(Adjunct(kind, tuple(rest[start:end])))
+    return complement, adjuncts
+
+
+def _adjunct_kind(rest: list[Token], index: int) -> str:
+    token = rest[index]
+    phrase = rest[index + 1 : index + 7]
+    low = token.low
+    if low == "once" and phrase and phrase[0].low in ("a", "an", "per", "every", "to"):
+        return "frequency" if phrase[0].low != "to" else ""
+    if token.tag == "SUB" and low in CONDITION:
+        return "condition"
+    if low in ("because", "due"):
+        return "why"
+    if token.tag == "SUB" and low in ("after", "before", "until", "since", "as"):
+        return "when" if low != "as" else "why"
+    if low in ("every", "each", "once", "twice", "daily", "weekly", "monthly", "annually", "yearly"):
+        return "frequency" if _names_time(phrase[:4]) or low.endswith("ly") or low in ("once", "twice") else ""
+    if token.tag == "TO" and phrase and phrase[0].tag in ("VERB", "?", "AUX") and index > 0:
+        return "purpose"
+    if token.tag not in ("PREP",) or low == "of":
+        return ""
+    return _preposition_kind(low, phrase, rest, index)
+
+
+def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: int) -> str:
+    stop = next((n for n, token in enumerate(phrase) if token.tag in ("PREP", "SUB") or token.text == ","), len(phrase))
+    phrase = phrase[:stop]
+    if low in ("about", "around", "than", "up", "below", "over", "under", "to", "as") and _measured(phrase):
+        return ""
+    timed = _names_time(phrase)
+    if low in ("in", "on", "at", "during", "by", "before", "after", "since", "until", "till", "between", "around"):
+        if timed or low in ("during", "until", "till", "since") or (low in ("before", "after") and phrase):
+            return "when"
+    if low in ("for", "within", "over") and timed:
+        return "duration" if low == "for" else "when"
+    if low == "by":
+        gerund = bool(phrase) and phrase[0].form == "ing"
+        return "manner" if gerund else "agent"
+    if low in ("in", "on", "at") and phrase and phrase[0].tag not in ("DET", "PROPN") or _measured(phrase):
+        return "manner"
+    if low in ("in", "on", "at", "near", "under", "behind", "beside", "between", "inside", "outside", "above", "below",
+               "throughout", "across", "along", "around", "against", "within", "among", "over"):
+        return "where"
+    if low in ("with", "without"):
+        return "manner"
+    if low == "for":
+        phrase = rest[index + 1 : index + 4]
+        return "duration" if any(token.tag == "NUM" for token in phrase[:2]) else "purpose_for"
+    if low == "from":
+        return "when" if timed else ("" if phrase and phrase[0].form == "ing" else "from")
+    return ""
+
+
+def _measured(phrase: list[Token]) -> bool:
+    return bool(phrase) and phrase[0].tag == "NUM" and not (len(phrase[0].text) == 4 and phrase[0].text.isdigit())
+
+
+def _names_time(phrase: list[Token]) -> bool:
+    words = [token.low for token in phrase]
+    if any(word in TIME_UNITS for word in words):
+        return True
+    year = bool(words) and len(words[0]) == 4 and words[0].isdigit() and words[0][:2] in ("12", "13", "14", "15", "16", "17", "18", "19", "20")
+    clock = bool(words) and ":" in words[0]
+    return year or clock
+
+
+def modal(clause: Clause) -> str:
+    """The modal verb of the clause in lower case, or nothing."""
+    for token in clause.auxiliaries:
+        if token.low in MODALS:
+            return token.low
+    return ""

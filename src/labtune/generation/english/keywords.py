@@ -1,0 +1,79 @@
+"""Search-box questions: varying subsets of the words that carry a fact, with question words as people type them."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from labtune.generation.english.clause import Clause
+from labtune.generation.english.inflect import singular
+from labtune.generation.english.marks import ADJECTIVE, NOUN, VERB
+from labtune.generation.english.tag import NAMING, Token, noun_phrases
+
+_LIGHT = frozenset("be have do make use also only such other one many most more very include call".split())
+
+
+def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[str, ...]:
+    """Marked content words and compounds of a sentence, then the words of its heading."""
+    pool: list[str] = []
+    items = list(tokens)
+    for start, end in noun_phrases([_as_noun(token) for token in items]):
+        words = [token for token in items[start:end] if token.tag not in ("DET",)]
+        if words and not (len(words) == 1 and words[0].tag == "NUM"):
+            pool.append(" ".join(_marked(token) for token in words[-3:]))
+    for token in items:
+        if token.tag == "VERB" and token.lemma not in _LIGHT:
+            pool.append(VERB + (token.lemma if token.form in ("s", "base") else token.low))
+        elif token.tag == "ADJ" and token.low not in _LIGHT:
+            pool.append(ADJECTIVE + token.low)
+    for title in heading[-1:]:
+        words = [word for word in title.split() if word.lower() not in ("and", "the", "of", "in", "a", "for", "to")]
+        pool.append(" ".join(word.lower() if not word.isupper() else word for word in words[:3]))
+    return tuple(dict.fromkeys(word for word in pool if word))
+
+
+def _as_noun(token: Token) -> Token:
+    from dataclasses import replace
+
+    return replace(token, tag="NOUN") if token.tag == "?" else token
+
+
+def _marked(token: Token) -> str:
+    if token.tag in ("NOUN", "?") and token.text.islower():
+        return NOUN + token.low
+    return (ADJECTIVE if token.tag == "ADJ" else "") + (token.low if token.tag != "PROPN" else token.text)
+
+
+def question_words(clauses: Sequence[Clause], measured: bool) -> tuple[str, ...]:
+    """Question words that fit the fact: people type `when telescopium named`."""
+    words: list[str] = []
+    for clause in clauses:
+        if clause.imperative:
+            words.append("how to")
+        kinds = {adjunct.kind for adjunct in clause.adjuncts}
+        for kind, word in (("when", "when"), ("where", "where"), ("why", "why"), ("duration", "how long"),
+                           ("frequency", "how often"), ("agent", "who"), ("condition", "when"), ("purpose", "why")):
+            if kind in kinds:
+                words.append(word)
+    if measured:
+        words.append("how much")
+    return tuple(dict.fromkeys(words))
+
+
+def keyword_question(pool: Sequence[str], leads: Sequence[str], draw: random.Random) -> str:
+    """One search-box question (marked): one to five words of the pool, most often two or three."""
+    size = min(len(pool), draw.choice((1, 2, 2, 3, 3, 3, 4, 5)))
+    if size == 1 and len(pool) > 1 and " " not in pool[0]:
+        size = 2
+    places = sorted(draw.sample(range(len(pool)), size))
+    if draw.random() < 0.35:
+        draw.shuffle(places)
+    words = [pool[place] for place in places]
+    if leads and draw.random() < 0.3:
+        words.insert(0, draw.choice(leads))
+    return " ".join(words)
+
+
+def head_words(tokens: Sequence[Token]) -> frozenset[str]:
+    """Singular lower-case content nouns."""
+    return frozenset(singular(token.low) for token in tokens if token.tag in NAMING)

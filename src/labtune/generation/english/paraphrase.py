@@ -1,0 +1,193 @@
+"""Turns one way to ask into many: synonyms with their inflection, names, wrappers, casual spelling."""
+
+from __future__ import annotations
+
+import random
+import re
+from functools import cache
+
+from labtune.generation.english.inflect import (
+    article,
+    inflect_verb,
+    is_plural,
+    plural,
+    singular,
+    verb_form,
+)
+from labtune.generation.english.marks import NAME, NAMES, NOUN, PARTS, VERB, strip
+from labtune.generation.english.names import Names
+from labtune.generation.lexicon import load_lexicon
+from labtune.generation.rows import Ask
+
+_SITES = re.compile("(?:\x02[\\w-]+ ){1,2}\x02[\\w-]+|\x01[\\w-]+ (?:on|off|up|down|out|back|in|away|for|to|of)\\b|[\x01-\x04][\\w-]+")
+_ARTICLES = re.compile(r"\b(a|an) (?=[a-z])", re.I)
+_PERFECT = re.compile(r"\b(?:is|are|was|were|be|been|being|has|have|had|get)(?: \w+){0,4} $", re.I)
+
+
+@cache
+def synonyms(part: str) -> dict[str, tuple[str, ...]]:
+    """Lemma -> the other members of its groups."""
+    table: dict[str, dict[str, None]] = {}
+    for group in load_lexicon("en_synonyms")[part]:
+        members = [item.strip() for item in group.split(",")]
+        for member in members:
+            others = table.setdefault(member, {})
+            others.update(dict.fromkeys(item for item in members if item != member))
+    return {member: tuple(others) for member, others in table.items()}
+
+
+def swap(text: str, draw: random.Random, most: int) -> str:
+    """Replace up to `most` marked words by synonyms; marks of the others stay."""
+    if most <= 0:
+        return text
+    sites = [match for match in _SITES.finditer(text)]
+    draw.shuffle(sites)
+    done: list[tuple[int, int, str]] = []
+    for match in sites:
+        if len(done) >= most:
+            break
+        replaced = _replacement(match, text, draw)
+        if replaced:
+            done.append((match.start(), match.start() + replaced[0], replaced[1]))
+    for start, end, word in sorted(done, reverse=True):
+        text = text[:start] + word + text[end:]
+    return _ARTICLES.sub(lambda m: _matching_article(m, text), text) if done else text
+
+
+def _matching_article(match: re.Match[str], text: str) -> str:
+    word = article(re.match(r"[\w-]+", text[match.end() :]).group())  # type: ignore[union-attr]
+    return (word.capitalize() if match.group(1)[0].isupper() else word) + " "
+
+
+def _replacement(match: re.Match[str], text: str, draw: random.Random) -> tuple[int, str] | None:
+    """(length of the marked text replaced, new word)."""
+    marked = match.group()
+    part = PARTS[marked[0]]
+    table = synonyms(part)
+    pieces = [marked]
+    if part == "noun" and " " in marked:
+        words = marked.split(" ")
+        pieces = [marked, *([" ".join(words[:2])] if len(words) == 3 else [])]
+        plain = singular(strip(marked))
+        if plain not in table and len(words) == 3 and singular(strip(pieces[-1])) not in table:
+            return None
+    elif part == "verb" and " " in marked:
+        pieces = [marked, marked.split(" ")[0]]
+    for piece in pieces:
+        word = strip(piece)
+        found = _verb_options(word, text[: match.start()], table) if part == "verb" else _plain_options(word, part, table)
+        if found:
+            return len(piece), draw.choice(found)
+        if part == "noun" and " " in piece and len(pieces) == 1 and draw.random() < 0.5:
+            return _swap_head(piece, table, draw)
+    return None
+
+
+def _swap_head(piece: str, table: dict[str, tuple[str, ...]], draw: random.Random) -> tuple[int, str] | None:
+    """`dust bin`: swap only the last noun of an unknown compound."""
+    head, _, last = piece.rpartition(" ")
+    options = [word for word in _plain_options(strip(last), "noun", table) if " " not in word]
+    return (len(piece), f"{strip(head)} {draw.choice(options)}") if options else None
+
+
+def _plain_options(word: str, part: str, table: dict[str, tuple[str, ...]]) -> list[str]:
+    low = word.lower()
+    if part != "noun":
+        return list(table.get(low, ()))
+    if low in table:
+        return list(table[low])
+    base = singular(low)
+    if base != low and base in table:
+        return [plural(item) for item in table[base]]
+    return []
+
+
+def _verb_options(word: str, before: str, table: dict[str, tuple[str, ...]]) -> list[str]:
+    head, space, particle = word.partition(" ")
+    form = verb_form(head.lower())
+    if form is None:
+        return []
+    lemma = form.lemma + space + particle
+    shape = _shape(form.forms, strip(before))
+    if particle:
+        return [inflect_verb(item, shape) for item in table.get(lemma, ())]
+    return [inflect_verb(item, shape) for item in table.get(lemma, ())]
+
+
+def _shape(forms: frozenset[str], before: str) -> str:
+    if "base" in forms:
+        return "base"
+    if "s" in forms:
+        return "s"
+    if "ing" in forms:
+        return "ing"
+    return "part" if "past" not in forms or _PERFECT.search(before) else "past"
+
+
+def name_it(text: str, names: Names, draw: random.Random) -> str:
+    """Fill the name slots."""
+    while NAME in text:
+        text = text.replace(NAME, _pick(names.one, draw) or "it", 1)
+    while NAMES in text:
+        text = text.replace(NAMES, _pick(names.many, draw) or "they", 1)
+    return text
+
+
+def _pick(names: list[str], draw: random.Random) -> str:
+    if not names:
+        return ""
+    # The full name comes oftener: a question must be understood on its own.
+    return draw.choice([names[0], *names])
+
+
+def phrase(ask: Ask, names: Names, heading: str, draw: random.Random) -> str:
+    """One phrasing of `ask`: names, synonyms, wrapper, spelling."""
+    frames = load_lexicon("en_questions")
+    roll = draw.random()
+    indirect = bool(ask.indirect) and ask.family == "sentence" and roll < 0.25
+    text = ask.indirect if indirect else ask.text
+    text = swap(text, draw, draw.choice((0, 0, 1, 1, 1, 2, 2, 3)))
+    text = strip(name_it(text, names, draw))
+    text = text[0].upper() + text[1:] if not indirect else text
+    if indirect:
+        text = draw.choice(frames["wrappers_indirect"]).format(i=text)
+    elif ask.family == "statement":
+        text = _wrap(draw.choice(frames["wrappers_statement"]), text)
+    elif ask.family == "sentence" and roll < 0.4:
+        text = _wrap(draw.choice(frames["wrappers_direct"]), text)
+    elif ask.family == "sentence" and roll < 0.45 and heading and len(heading.split()) <= 3:
+        text = f"{heading}: {lower_first(text)}"
+    return _spell(text[0].upper() + text[1:], draw)
+
+
+def _wrap(wrapper: str, text: str) -> str:
+    return wrapper.format(q=lower_first(text), Q=text)
+
+
+def lower_first(text: str) -> str:
+    """Lower the first letter where it is a word that sentences begin with."""
+    first = text.split(" ", 1)[0]
+    if first in ("I", "I'm", "I'd") or text[:1].isdigit() or (len(first) > 1 and first[1].isupper()):
+        return text
+    question = {"What", "Who", "When", "Where", "Why", "How", "Which", "Is", "Are", "Was", "Were", "Do", "Does", "Did", "Can",
+                "Could", "Should", "May", "Must", "Will", "For", "In", "At", "By", "Until", "Within", "The", "My", "A", "An",
+                "Has", "Have", "Had", "Am", "After", "On", "If", "Tell", "Give", "Under", "With", "What's", "There", "Any", "To"}
+    return text[0].lower() + text[1:] if first in question else text
+
+
+def _spell(text: str, draw: random.Random) -> str:
+    """Casual spelling for a part of the questions, as people type."""
+    roll = draw.random()
+    if roll < 0.12:
+        text = text.replace("What is ", "What's ").replace("Where is ", "Where's ").replace("what is ", "what's ")
+    if roll > 0.78:
+        text = text.removesuffix("?").removesuffix(".")
+        text = text.lower() if roll > 0.86 else lower_first(text)
+    return text
+
+
+def keyword_text(text: str, names: Names, draw: random.Random) -> str:
+    """A search-box question with swaps, lower case as a rule."""
+    text = strip(name_it(swap(text, draw, draw.choice((0, 0, 1, 1, 2))), names, draw))
+    text = re.sub(r"\bthe ", "", text)
+    return text if draw.random() < 0.25 else text.lower()

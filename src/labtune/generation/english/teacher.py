@@ -1,0 +1,207 @@
+"""The English side of the built-in teacher: facts of a document, phrasings of a fact."""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from labtune.artifact import content_hash
+from labtune.generation.english.clause import Clause
+from labtune.generation.english.instructions import instruction_asks
+from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
+from labtune.generation.english.marks import NAME, NAMES, render, strip
+from labtune.generation.english.measures import find_measure, measure_asks, topic_asks
+from labtune.generation.english.names import Names, Sentence, analyse, find_names, lower_words
+from labtune.generation.english.paraphrase import keyword_text, lower_first, phrase
+from labtune.generation.english.questions import clause_asks, speaker
+from labtune.generation.english.tables import row_asks
+from labtune.generation.english.tag import noun_phrases, plural_phrase
+from labtune.generation.lexicon import load_lexicon
+from labtune.generation.rows import Answer, Ask, Fact, Passage
+
+_JUNK = re.compile(r"[\x05\x06]")
+
+
+@dataclass(slots=True)
+class EnglishTeacher:
+    """Rules for one document. `passages` are all of its passages in order."""
+
+    passages: Sequence[Passage]
+    names: Names = field(default_factory=Names)
+    sentences: list[Sentence] = field(default_factory=list)
+    lower: frozenset[str] = frozenset()
+
+    def __post_init__(self) -> None:
+        """Analyse the document once: words, clauses, names."""
+        text = self.passages[0].document.text if self.passages else ""
+        items = [(passage.start, passage.text) for passage in self.passages]
+        self.lower = lower_words(text)
+        self.sentences = analyse(items, self.lower)
+        plain = [s for s, p in zip(self.sentences, self.passages, strict=True) if p.statement is None]
+        self.names = find_names(self.passages[0].document.title if self.passages else "", plain)
+
+    def answer(self, passage: Passage) -> Answer:
+        """The sentence itself; a leading pronoun is replaced by what it stands for, quoted from before."""
+        sentence = self.sentences[passage.index]
+        if passage.statement is not None:
+            return Answer(passage.text, ((passage.start, passage.end),))
+        if sentence.referent is None:
+            return Answer(passage.text, ((passage.start, passage.end),))
+        start, end = sentence.referent
+        name = passage.document.text[start:end]
+        first = sentence.tokens[0]
+        rest = passage.text[first.end :]
+        shown = name[0].upper() + name[1:]
+        return Answer(shown + rest, ((start, end), (passage.start + first.end, passage.end)))
+
+    def fact(self, passage: Passage) -> Fact:
+        """What a passage states and the ways to ask for it."""
+        sentence = self.sentences[passage.index]
+        asks: list[Ask] = []
+        if passage.statement is not None:
+            asks.extend(row_asks(passage.statement, passage.start, passage.end, self.names))
+        else:
+            for clause in sentence.clauses:
+                asks.extend(self._clause_asks(clause, sentence, passage))
+        asks.extend(self._mentions(sentence))
+        if passage.statement is None:
+            asks.extend(_cloze(passage, asks))
+        pool = keyword_pool(sentence.tokens, passage.chunk.heading)
+        if sentence.referent is not None or any(NAME in ask.text for ask in asks):
+            pool = (*pool, NAME) if self.names.one else pool
+        return Fact(
+            id=content_hash(passage.document.id, passage.start, passage.end)[:16],
+            answer=self.answer(passage),
+            asks=tuple(_sound(asks)),
+            keywords=pool,
+            topics=question_words(sentence.clauses, _measured(sentence.clauses)),
+        )
+
+    def _clause_asks(self, clause: Clause, sentence: Sentence, passage: Passage) -> Iterator[Ask]:
+        who = speaker(clause, sentence, self.names, self._referent(sentence, passage))
+        if who is None:
+            return
+        if clause.imperative:
+            yield from instruction_asks(who)
+            return
+        yield from clause_asks(who)
+        yield from measure_asks(who, self.names)
+        yield from topic_asks(who, self.names)
+
+    def _referent(self, sentence: Sentence, passage: Passage) -> str:
+        if sentence.referent is None:
+            return ""
+        start, end = sentence.referent
+        name = passage.document.text[start:end]
+        for names, slot in ((self.names.one, NAME), (self.names.many, NAMES)):
+            if name.lower() in (item.lower() for item in names):
+                return slot
+        first = name.split(" ", 1)[0]
+        return name[0].lower() + name[1:] if first in ("The", "A", "An", "This", "These", "Its", "Their") else name
+
+    def _mentions(self, sentence: Sentence) -> Iterator[Ask]:
+        frames = load_lexicon("en_questions")
+        phrases: list[str] = []
+        for start, end in noun_phrases(sentence.tokens):
+            words = sentence.tokens[start:end]
+            heavy = [token for token in words if token.tag in ("NOUN", "PROPN", "ADJ")]
+            if words[0].tag == "NUM" or (len(heavy) < 2 and words[-1].tag != "PROPN") or words[-1].low in ("°", "%"):
+                continue
+            if words[0].low in ("its", "their", "his", "her", "this", "these", "such", "that", "some", "any", "no"):
+                words = words[1:]
+            text = self.names.slot(words) or render(words)
+            phrases.append(text)
+        phrases = list(dict.fromkeys(phrases))[:6]
+        for text in phrases:
+            for frame in frames["mentions"]:
+                yield Ask(frame.format(n=text), "mention", weight=1, family="mention")
+        for left, right in zip(phrases, phrases[1:], strict=False):
+            for frame in frames["mention_pairs"]:
+                yield Ask(frame.format(n=left, m=right), "mention_pair", weight=1, family="mention")
+
+    def phrasings(self, fact: Fact, passage: Passage, draw: random.Random) -> Iterator[tuple[Ask, str]]:
+        """Endless phrasings of a fact: first every plain question, then variants by family."""
+        heading = passage.chunk.heading[-1] if len(passage.chunk.heading) > 1 else ""
+        sentence_asks = [ask for ask in fact.asks if ask.family in ("sentence", "statement")]
+        mentions = [ask for ask in fact.asks if ask.family == "mention"]
+        cloze = [ask for ask in fact.asks if ask.family == "cloze"]
+        weights = [ask.weight for ask in sentence_asks]
+        for ask in cloze[:1]:
+            yield ask, strip(ask.text)
+        while True:
+            roll = draw.random()
+            if sentence_asks and roll < 0.66:
+                ask = draw.choices(sentence_asks, weights)[0]
+                yield ask, phrase(ask, self.names, heading, draw)
+            elif mentions and roll < (0.74 if sentence_asks else 0.6):
+                ask = draw.choice(mentions)
+                yield ask, phrase(ask, self.names, "", draw)
+            else:
+                text = keyword_question(fact.keywords or (passage.text,), fact.topics, draw)
+                yield Ask(text, "keyword", family="keyword"), keyword_text(text, self.names, draw)
+
+
+    def brief(self, question: str, draw: random.Random) -> str:
+        """The question with a request for a short answer."""
+        wrapper = draw.choice(load_lexicon("en_questions")["brevity"])
+        lower = question if wrapper.startswith("{Q}") else lower_first(question)
+        return str(wrapper.format(q=lower, Q=question))
+
+    def yes_no(self, polarity: str, text: str) -> str:
+        """`Yes, the robot ...`."""
+        first = re.match(r"[A-Za-z'-]+", text)
+        lower = first is not None and (first.group().lower() in self.lower or lower_first(text) != text)
+        shown = text[0].lower() + text[1:] if lower and first is not None and first.group() != "I" else text
+        return f"{'Yes' if polarity == 'yes' else 'No'}, {shown}"
+
+    def bare(self, polarity: str) -> str:
+        """`Yes.` or `No.`"""
+        return "Yes." if polarity == "yes" else "No."
+
+    def both(self, first: str, second: str) -> str:
+        """`How long ..., and what ...?` from two questions; nothing when they do not fit together."""
+        if not (first.endswith("?") and second.endswith("?")) or len(first) + len(second) > 150:
+            return ""
+        if "," in first or "," in second or ":" in first or first.count(".") + second.count(".") > 0:
+            return ""
+        return f"{first[:-1]}, and {lower_first(second)}"
+
+
+def _measured(clauses: Sequence[Clause]) -> bool:
+    from labtune.generation.english.questions import Speaker
+
+    return any(find_measure(Speaker(clause, "", False, 0)) is not None for clause in clauses)
+
+
+def _sound(asks: list[Ask]) -> Iterator[Ask]:
+    """Drop what is too long or broken, and repetitions."""
+    seen: set[str] = set()
+    for ask in asks:
+        text = " ".join(ask.text.split())
+        words = strip(text).split()
+        if text in seen or len(words) > 24 or len(words) < 2:
+            continue
+        if "  " in ask.text or " ?" in ask.text:
+            ask = Ask(text.replace(" ?", "?"), ask.form, " ".join(ask.indirect.split()), ask.short, ask.polarity, ask.weight, ask.family)
+        seen.add(text)
+        yield ask
+
+
+def _cloze(passage: Passage, asks: list[Ask]) -> Iterator[Ask]:
+    """`Fill in the blank` over the minimal answer of some question."""
+    for ask in asks:
+        if ask.short is None or ask.short[0] < passage.start or ask.short[1] > passage.end:
+            continue
+        start, end = ask.short[0] - passage.start, ask.short[1] - passage.start
+        if start == 0 or end - start > 40:
+            continue
+        blanked = passage.text[:start] + "___" + passage.text[end:]
+        yield Ask(f"Fill in the blank: {blanked}", "cloze", short=ask.short, family="cloze")
+        return
+
+
+def plural_words(sentence: Sentence) -> bool:
+    """True when the first subject of a sentence is plural."""
+    return bool(sentence.clauses) and plural_phrase(list(sentence.clauses[0].subject))

@@ -1,0 +1,1 @@
+"""Word lists and question frames, as data."""

@@ -1,0 +1,85 @@
+"""Skills without a teacher model: the seeds themselves and rewordings of their requests."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from labtune.artifact import content_hash
+from labtune.generation.blocks.phrasing import question_key
+from labtune.generation.lexicon import load_lexicon
+from labtune.types import Leaf, Message, Sample, SeedExample
+
+_TRIES = 20
+
+
+def skill_samples(leaf: Leaf, *, variants: int, seed: int, teacher: str, pipeline: str) -> Iterator[Sample]:
+    """Each seed that is not held out as it is, then instruction variants of it.
+
+    Args:
+        leaf: a skill leaf.
+        variants: instruction variants for each seed.
+        seed: seed of the run.
+        teacher: name for the lineage.
+        pipeline: name for the lineage.
+    """
+    for example in leaf.seeds:
+        if example.held_out:
+            continue
+        draw = random.Random(content_hash(seed, leaf.path, example.id))
+        seen = {_content(example, example.question, True)}
+        yield _sample(leaf, example, _content(example, example.question, True), "seed", teacher, pipeline)
+        for _ in range(variants * _TRIES):
+            if len(seen) > variants:
+                break
+            content = _content(example, _reword(example.question, leaf.language, draw), draw.random() < 0.75)
+            if content in seen:
+                continue
+            seen.add(content)
+            yield _sample(leaf, example, content, "instruction_variant", teacher, pipeline)
+
+
+def _content(example: SeedExample, question: str, context_first: bool) -> str:
+    if not example.context:
+        return question
+    context = example.context.strip()
+    return f"{context}\n\n{question}" if context_first else f"{question}\n\n{context}"
+
+
+def _reword(question: str, language: str, draw: random.Random) -> str:
+    frames = load_lexicon("skill_wrappers")["zh" if language.startswith("zh") else "en"]
+    text = question.strip()
+    for entry in frames["openings"]:
+        forms = [form.strip() for form in entry.split("|")]
+        found = next((form for form in sorted(forms, key=len, reverse=True) if text.startswith(form)), None)
+        if found and draw.random() < 0.7:
+            text = draw.choice(forms) + text[len(found) :]
+            break
+    for entry in frames["words"]:
+        forms = [form.strip() for form in entry.split("|")]
+        found = next((form for form in forms if form in text), None)
+        if found and draw.random() < 0.4:
+            text = text.replace(found, draw.choice(forms), 1)
+    wrapper = str(draw.choice(frames["wrappers"]))
+    if wrapper == "{Q}":
+        return text
+    lowered = text[0].lower() + text[1:] if text[1:2].islower() else text
+    return wrapper.format(q=lowered, Q=text)
+
+
+def _sample(leaf: Leaf, example: SeedExample, content: str, form: str, teacher: str, pipeline: str) -> Sample:
+    return Sample(
+        id=content_hash(leaf.path, question_key(content), content, example.answer)[:24],
+        leaf=leaf.path,
+        kind=leaf.kind,
+        language=leaf.language,
+        messages=(Message("user", content), Message("assistant", example.answer)),
+        form=form,
+        length="long",
+        pipeline=pipeline,
+        teacher=teacher,
+        fact=content_hash(leaf.path, example.id)[:16],
+        seed=example.source,
+        contributor=leaf.created_by,
+        license=leaf.attribution.license,
+    )
