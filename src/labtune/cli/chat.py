@@ -52,7 +52,7 @@ def chat(
         _talk(opened, repl, quiet=as_json)
         fields = {"turns": [{"question": asked, "answer": told} for asked, told in repl.asked]}
     if as_json:
-        print_document("chat", {"model": repl.live, **fields})
+        print_document("chat", {"model": repl.live, "run": _run_of(opened, run, base), **fields})
 
 
 def _open(lab: Lab, name: str, system: str | None, sampling: Sampling) -> Repl:
@@ -71,6 +71,12 @@ def _load(lab: Lab, name: str) -> tuple[HfChatModel, str]:
     if name == "base":
         return load_base(lab)
     return load_tuned(lab, None if name == "tuned" else name)
+
+
+def _run_of(lab: Lab, run: str | None, base: bool) -> str | None:
+    from labtune.workflow.ask import find_tuned
+
+    return None if base else find_tuned(lab, run).name
 
 
 def _talk(lab: Lab, repl: Repl, *, quiet: bool) -> None:

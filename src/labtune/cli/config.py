@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labtune.cli.document import print_document
+from labtune.cli.group import LightGroup
 from labtune.cli.options import HERE, JsonOption, LabOption, SetOption
 
 if TYPE_CHECKING:
     from labtune.config.layers import LoadedConfig, Setting
 
-app = typer.Typer(add_completion=False, rich_markup_mode=None, no_args_is_help=True)
+app = typer.Typer(cls=LightGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.callback()

@@ -15,11 +15,11 @@ from importlib import import_module
 from typing import Annotated, Any, NamedTuple
 
 import typer
-from typer.core import TyperGroup
 
 from labtune import __version__
 from labtune.cli.document import print_document
-from labtune.cli.text import has_colours, printable
+from labtune.cli.group import LightGroup
+from labtune.cli.presenter import present
 from labtune.errors import LabtuneError, UserError
 
 INTERRUPTED = 130
@@ -37,7 +37,7 @@ class Entry(NamedTuple):
 
 COMMANDS: dict[str, Entry] = {
     "init": Entry("labtune.cli.init", "init", "Begin", "Make a lab: from an example, a git URL or nothing."),
-    "new": Entry("labtune.cli.new", "app", "Begin", "Write a leaf to fill in, with draft seeds."),
+    "new": Entry("labtune.cli.new", "new", "Begin", "Write a leaf to fill in, with draft seeds."),
     "check": Entry("labtune.cli.check", "check", "Begin", "Validate the taxonomy; --fix mends what it can."),
     "run": Entry("labtune.cli.run", "run", "Teach", "Do all stages that are out of date."),
     "generate": Entry("labtune.cli.generate", "generate", "Teach", "Expand the taxonomy into samples."),
@@ -51,11 +51,8 @@ COMMANDS: dict[str, Entry] = {
 RESUMABLE = frozenset({"run", "generate", "mix", "train", "evaluate"})
 
 
-class LazyGroup(TyperGroup):
-    """A group that knows its commands from the table and imports one when it is asked for.
-
-    Typer brings its own copy of click, so the types of contexts and commands have no public name: `Any`.
-    """
+class LazyGroup(LightGroup):
+    """A group that knows its commands from the table and imports one when it is asked for."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         """All names, in the order of the table."""
@@ -110,7 +107,8 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-app = typer.Typer(cls=LazyGroup, rich_markup_mode=None, no_args_is_help=True)
+# No completion options: typer would load pydantic for them with every command's help (60 ms).
+app = typer.Typer(cls=LazyGroup, add_completion=False, rich_markup_mode=None, no_args_is_help=True)
 
 
 @app.callback(epilog="A first lab:  labtune init --example customer-service first-lab")
@@ -154,14 +152,6 @@ def run_command(arguments: Sequence[str]) -> int:
     return code if isinstance(code, int) else 0
 
 
-def present(message: str, hint: str | None) -> None:
-    """Print an error as people read it: what is wrong, and how to mend it."""
-    red, bold, plain = ("\x1b[31m", "\x1b[1m", "\x1b[0m") if has_colours(sys.stderr) else ("", "", "")
-    typer.echo(f"{red}{bold}error:{plain} {printable(message)}", err=True, color=bool(red))
-    if hint:
-        typer.echo(f"{bold}hint:{plain}  {printable(hint)}", err=True, color=bool(red))
-
-
 def _fail(arguments: Sequence[str], kind: str, message: str, hint: str | None, code: int) -> int:
     present(message, hint)
     if "--json" in arguments:
@@ -176,7 +166,7 @@ def _misused(arguments: Sequence[str], error: typer.TyperException) -> int:
         typer.echo(error.format_message(), err=True)
         return UserError.exit_code
     path = context.command_path if context is not None else "labtune"
-    message = error.format_message().rstrip(".")
+    message = error.format_message().rstrip(".").replace("Value error, ", "")
     return _fail(
         arguments, "UsageError", message[:1].lower() + message[1:], f"{path} --help", UserError.exit_code
     )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labtune.cli.presenter import present
 from labtune.cli.text import has_colours, printable
 from labtune.errors import LabtuneError, UserError
 from labtune.types import Message
@@ -20,14 +21,15 @@ if TYPE_CHECKING:
     from labtune.serving.session import ChatSession
 
 HELP = """\
-/help            this list
-/new             forget the conversation (the system prompt stays)
-/retry           ask the last question again, with chance in the answer
-/model [NAME]    say which model is live, or switch: tuned, base, or the number of a run
-/system [TEXT]   show or set the system prompt; /system - removes it
-/save FILE       write the conversation: Markdown, or JSON when FILE ends in .json
-/quit            leave (so does Ctrl-D)
-A line that ends in \\ goes on in the next one; so does Esc Enter. Ctrl-C stops an answer."""
+/help           this list
+/new            forget the conversation; the system prompt stays
+/retry          ask the last question again, with chance in the answer
+/model [NAME]   say which model is live, or switch: tuned, base, a run's number
+/system [TEXT]  show or set the system prompt; /system - removes it
+/save FILE      write the conversation, as JSON if FILE ends in .json
+/quit           leave; Ctrl-D does too
+Ctrl-C stops an answer. A line that ends in \\ goes on in the next; so does
+Esc Enter."""
 
 COMMANDS = ("/help", "/model", "/new", "/quit", "/retry", "/save", "/system")
 
@@ -67,9 +69,7 @@ class Repl:
             try:
                 self._obey(text, write) if text.startswith("/") else self.say(text, write)
             except LabtuneError as error:
-                write(f"error: {printable(error.message)}\n")
-                if error.hint:
-                    write(f"hint:  {printable(error.hint)}\n")
+                present(error.message, error.hint)
 
     def say(self, question: str, write: Callable[[str], None]) -> str:
         """Ask the model, stream its answer to `write`, and return it. Ctrl-C keeps what came so far."""

@@ -79,7 +79,7 @@ class Result:
         lines = []
         for row in pick_answers(self.answers, SHOWN_ANSWERS):
             lines.append(f"  {one_line(str(row['question']), WIDTH - 4)}")
-            lines.append(f"    -> {one_line(_tuned_text(row), WIDTH - 8)}")
+            lines.append(f"    -> {one_line(str(row['tuned']['answer']), WIDTH - 8)}")
         return ["three questions to the tuned student:", *lines] if lines else []
 
     def _places(self) -> list[str]:
@@ -96,15 +96,10 @@ class Result:
 
 def pick_answers(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[str, Any]]:
     """Some of the tuned student's answers, evenly spread over the test questions, the same ones each time."""
-    tested = [row for row in rows if row.get("split", "test") == "test" and row.get("tuned")]
+    tested = [row for row in rows if row["split"] == "test"]
     if len(tested) <= count:
         return tested
     return [tested[(2 * index + 1) * len(tested) // (2 * count)] for index in range(count)]
-
-
-def _tuned_text(row: Mapping[str, Any]) -> str:
-    tuned = row["tuned"]
-    return str(tuned.get("text") or tuned.get("answer") or "") if isinstance(tuned, Mapping) else str(tuned)
 
 
 def _place(path: Path) -> str:

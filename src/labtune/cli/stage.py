@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from labtune.cli.document import print_document
+from labtune.cli.presenter import present
 from labtune.errors import GateError
 
 if TYPE_CHECKING:
@@ -41,8 +42,6 @@ def bring_up_to_date(command: str, folder: Path, overrides: Sequence[str], *, as
     else:
         result.show()
     if gate is not None:
-        from labtune.cli.main import present
-
         present(gate.message, gate.hint)
         raise typer.Exit(gate.exit_code)
 

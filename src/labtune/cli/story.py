@@ -99,10 +99,10 @@ class Story:
 
     def tell_before(self, view: View, before: Mapping[str, Any]) -> None:
         """The base's result on the exam, and two of its answers."""
-        total, right = int(before.get("n") or 0), before.get("right") or 0
-        count = round(right * total) if isinstance(right, float) else int(right)
-        view.say(f"? exam      before training: {count} of {total} right", "bold")
-        for answer in list(before.get("answers") or [])[:SHOWN_BEFORE]:
+        answers = before["answers"]
+        right = sum(answer["right"] for answer in answers)
+        view.say(f"? exam      before training, the student has {right} of {len(answers)} right", "bold")
+        for answer in [answer for answer in answers if not answer["right"]][:SHOWN_BEFORE]:
             tell_answer(view, answer["question"], answer["answer"])
 
     def _tell_end(self, view: View, fields: Mapping[str, Json]) -> None:
@@ -117,9 +117,10 @@ class Story:
                 view.say(f"      -> {one_line(messages[-1]['content'], WIDTH - 10)}", "cyan")
 
     def _tell_phase(self, view: View, fields: Mapping[str, Json]) -> None:
-        text = fields.get("summary") or fields.get("text")
-        if text:
-            view.say(f"  {text}")
+        score = fields.get("score")
+        if fields.get("status") == "done" and isinstance(score, (int, float)):
+            best = f"{score:.0%} of the development exam at step {fields.get('step')}"
+            view.say(f"  {fields.get('phase')}: best checkpoint has {best}")
 
 
 def tell_answer(view: View, question: str, answer: str) -> None:

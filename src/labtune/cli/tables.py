@@ -33,8 +33,10 @@ def score_table(scores: Mapping[str, Any], style: Style) -> list[str]:
 def kept_line(scores: Mapping[str, Any]) -> str:
     """What the student kept of what it knew before."""
     kept = scores["retention"]
+    if kept.get("ratio") is None:
+        return "kept: not measured, the general exam has no question"
     return (
-        f"kept: general exam {_percent(kept['base'])} before, {_percent(kept['tuned'])} after: "
+        f"kept: general exam {_percent(kept['base'])} right before, {_percent(kept['tuned'])} after; "
         f"retention {kept['ratio']:.1%}"
     )
 
@@ -55,7 +57,7 @@ def _row(path: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def _interval(score: Mapping[str, Any]) -> str:
-    bounds = (score.get("intervals") or {}).get("right")
+    bounds = score.get("right_interval")
     return f"{100 * bounds[0]:.0f}-{100 * bounds[1]:.0f}" if bounds else ""
 
 

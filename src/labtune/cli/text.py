@@ -51,7 +51,7 @@ def duration(seconds: float) -> str:
     """`0.4 s`, `12 s`, `3:05 min`, `2:10:00 h`."""
     if seconds < 10:
         return f"{seconds:.1f} s"
-    if seconds < 60:
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)

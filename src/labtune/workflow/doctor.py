@@ -70,7 +70,7 @@ def examine(start: Path, *, overrides: Sequence[str] = ()) -> Iterator[Check]:
     yield _torch()
     yield _student()
     yield _git()
-    yield from _lab(start, overrides)
+    yield from examine_lab(start, overrides=overrides)
 
 
 def _python() -> Check:
@@ -166,7 +166,8 @@ def _git() -> Check:
     return Check("git", "ok", done.stdout.strip() or path)
 
 
-def _lab(start: Path, overrides: Sequence[str]) -> Iterator[Check]:
+def examine_lab(start: Path, *, overrides: Sequence[str] = ()) -> Iterator[Check]:
+    """Check the lab that holds `start`, if there is one, and its cache."""
     try:
         if find_lab(start) is None:
             load(None, overrides=overrides)
