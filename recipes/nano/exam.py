@@ -1,0 +1,101 @@
+"""The general exam: questions that training and replay never contain."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from typing import Any
+
+from . import events, facts, tasks, worlds
+from .lexicon import pairs
+from .rows import UNKNOWN_MUST, Row, qa
+
+_SEED = "general-exam-1"
+
+
+def _world(rng: random.Random, language: str) -> Iterator[Row]:
+    chosen = [fact for fact in facts.world(language) if fact.exam]
+    rng.shuffle(chosen)
+    for fact in chosen:
+        yield qa(rng.choice(fact.exam), fact.say, "world", language, (fact.value,))
+
+
+def _words(rng: random.Random, language: str) -> Iterator[Row]:
+    while True:
+        kind = rng.choice([kind for kind in pairs(language) if kind in facts.PAIR_EXAM])
+        left, right = rng.choice(pairs(language)[kind])
+        question = facts.PAIR_EXAM[kind].replace("{a}", left)
+        yield qa(question, facts.pair_say(kind, left, right), "words", language, (right,))
+
+
+def _chat(rng: random.Random, language: str) -> Iterator[Row]:
+    for answer, _, question in tasks.SMALL_TALK_ZH if language == "zh" else tasks.SMALL_TALK:
+        yield qa(question, answer, "chat", language)
+
+
+def _from(make: Callable[[random.Random, str], Row]) -> Callable[[random.Random, str], Iterator[Row]]:
+    def draw(rng: random.Random, language: str) -> Iterator[Row]:
+        while True:
+            row = make(rng, language)
+            if len(row.messages) == 2 and row.must and len(row.question) < 600:
+                yield row
+
+    return draw
+
+
+def _reading(rng: random.Random, language: str) -> Row:
+    return worlds.reading(rng, language, turns=1)
+
+
+def _unknown(rng: random.Random, language: str) -> Row:
+    row = worlds.untaught(rng, language) if rng.random() < 0.6 else tasks.cannot_know(rng, language)
+    return qa(row.question, row.answer, "unknown", language, UNKNOWN_MUST[language])
+
+
+_PLAN: tuple[tuple[Callable[[random.Random, str], Iterator[Row]], int, int], ...] = (
+    (_world, 110, 60),
+    (_words, 30, 16),
+    (_from(tasks.arithmetic), 26, 14),
+    (_from(tasks.instruction), 40, 20),
+    (_from(_reading), 44, 24),
+    (_from(events.event_row), 14, 8),
+    (_chat, 12, 10),
+    (_from(_unknown), 20, 10),
+)
+
+
+@lru_cache
+def exam() -> tuple[Row, ...]:
+    """All questions in a fixed order, each question once."""
+    rows: list[Row] = []
+    seen: set[str] = set()
+    for index, (draw, english, chinese) in enumerate(_PLAN):
+        for language, count in (("en", english), ("zh", chinese)):
+            found = 0
+            for row in draw(random.Random(f"{_SEED}-{index}-{language}"), language):
+                if row.question not in seen:
+                    seen.add(row.question)
+                    rows.append(row)
+                    found += 1
+                if found == count:
+                    break
+    return tuple(rows)
+
+
+@lru_cache
+def questions() -> frozenset[str]:
+    """The exam's questions, folded; the training stream drops rows that ask one of them."""
+    return frozenset(row.question.casefold() for row in exam())
+
+
+def as_json(row: Row, number: int) -> dict[str, Any]:
+    """One line of `general_exam.jsonl`."""
+    return {
+        "id": f"general-{number:03d}",
+        "question": row.question,
+        "answer": row.answer,
+        "must": list(row.must),
+        "category": row.category,
+        "language": row.language,
+    }
