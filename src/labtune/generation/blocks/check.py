@@ -14,7 +14,7 @@ _CONTROL = re.compile(r"[\x00-\x1f]|\{\w*\}")
 _DOUBLED = re.compile(r"\b(the|a|an|of|to|is|are|in|my|does|do) \1\b", re.I)
 _DANGLING = re.compile(r"(?:^|\s)(?:the|a|an|of my|whether)[?.!]?$", re.I)
 _CJK = re.compile(r"[\u3400-\u9fff]")
-_GLUE = re.compile(r"^(?:Yes|No|是的|不是|可以|不可以|不能|能|要|不|是|不行|需要|不需要|对|没有|有)?[\s,.:;，。、：；]*$")
+_GLUE = re.compile(r"^(?:Yes|No|是的|不是|可以|不可以|不能|能|要|不|是|不行|需要|不需要|对|没有|有|不用)?[\s,.:;，。、：；]*$")
 
 
 class Check:
