@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from labtune.cli.noise import libraries_to
 from labtune.cli.progress import Progress
-from labtune.cli.text import one_line, printable
+from labtune.cli.text import duration, one_line, printable
 from labtune.types import Json
 
 if TYPE_CHECKING:
@@ -89,9 +89,9 @@ class View:
         if not progress.stage:
             return Text()
         frame = "⠋⠙⠹⠸⠼⠴⠦⠧⠇⠏"[int(self._clock() * 8) % 10]
-        lines: list[RenderableType] = [
-            Text(f"{frame} {progress.status(width - 3)}", style="bold", no_wrap=True, overflow="ellipsis")
-        ]
+        elapsed = duration(progress.elapsed)
+        status = Text(f"{frame} ", "green").append(progress.status(width - len(elapsed) - 6), "bold")
+        lines: list[RenderableType] = [status.append(f" · {elapsed}", "dim")]
         if progress.share is not None:
             length = min(50, width - 10)
             full = round(progress.share * length)

@@ -76,7 +76,7 @@ class Progress:
         seconds = self.clock() - since
         if seconds < 1 or self.done <= start:
             return ""
-        return f"{(self.done - start) / seconds:,.0f} {self.unit}/s"
+        return f"{(self.done - start) / seconds:,.1f} {self.unit}/s"
 
 
 def _text(fields: Mapping[str, Json], key: str) -> str:
@@ -107,12 +107,14 @@ def _progress(state: Progress, fields: Mapping[str, Json]) -> None:
     leaf = _text(fields, "leaf")
     if leaf:
         state.subject = leaf
-    state._count(_integer(fields, "done"), _integer(fields, "total"), _text(fields, "unit") or "rows")
-    kept = fields.get("kept")
-    rate = state._rate()
-    state.detail = " · ".join(
-        part for part in (f"{number(kept)} kept" if isinstance(kept, (int, float)) else "", rate) if part
-    )
+    unit = _text(fields, "unit") or ("leaves" if "leaf" in fields else "rows")
+    state._count(_integer(fields, "done"), _integer(fields, "total"), unit)
+    kept = _float(fields, "kept")
+    if kept is None:
+        state.detail = state._rate() if unit != "leaves" else ""
+    else:
+        speed = kept / state.elapsed if state.elapsed >= 1 else 0
+        state.detail = f"{number(kept)} rows kept" + (f", {number(speed)} rows/s" if speed else "")
 
 
 def _sample(state: Progress, fields: Mapping[str, Json]) -> None:

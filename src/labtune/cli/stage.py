@@ -51,11 +51,11 @@ def _run(command: str, lab: Lab, view: View, story: Story) -> None:
     from labtune.workflow.run import run_lab
 
     if command != "run":
-        story.take(view, run_lab(lab, until=command, emit=view.emit))
+        run_lab(lab, until=command, emit=view.emit)
         return
-    story.take(view, run_lab(lab, until="mix", emit=view.emit))
+    run_lab(lab, until="mix", emit=view.emit)
     if story.is_untrained():
         # The base's answers are cached: the evaluation after training does not ask them again.
         view.progress.begin("exam before training")
         story.tell_before(view, exam_before(lab, emit=view.emit))
-    story.take(view, run_lab(lab, emit=view.emit))
+    run_lab(lab, emit=view.emit)

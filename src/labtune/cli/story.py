@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from labtune.cli.live import View
     from labtune.cli.result import Result
     from labtune.workflow.lab import Lab
-    from labtune.workflow.run import RunReport
 
 SHOWN_SAMPLES = 6
 SHOWN_BEFORE = 2
@@ -36,6 +35,7 @@ class Story:
         self._lab = lab
         self._run = ""
         self._states: dict[str, str] = {}
+        self._notices: set[str] = set()
 
     def listen(self, view: View, event: str, fields: Mapping[str, Json]) -> None:
         """Print the lines that an event is worth."""
@@ -45,19 +45,12 @@ class Story:
             case "stage.end":
                 self._tell_end(view, fields)
             case "notice":
-                view.say(f"  note: {fields.get('text')}", "yellow")
+                self._tell_notice(view, str(fields.get("text") or ""))
             case "train.example":
                 view.say("  one training row as the student sees it; only what stands in [[ ]] is trained:")
                 view.say(f"    {one_line(str(fields.get('text') or ''), 600)}", "cyan")
             case "train.phase":
                 self._tell_phase(view, fields)
-
-    def take(self, view: View, report: RunReport) -> None:
-        """Tell the stages that had nothing to do; those that had were told when they ended."""
-        for stage in report.stages:
-            if stage.name not in self._states:
-                self._states[stage.name] = stage.state
-                view.say(f"= {stage.name:8}  {STATES.get(stage.state, stage.state)}: {stage.summary}", "dim")
 
     def is_untrained(self) -> bool:
         """Whether the newest run has no tuned student yet, so that the exam before is worth asking."""
@@ -106,15 +99,26 @@ class Story:
             tell_answer(view, answer["question"], answer["answer"])
 
     def _tell_end(self, view: View, fields: Mapping[str, Json]) -> None:
-        stage, seconds = str(fields.get("stage")), fields.get("seconds")
+        stage, state, seconds = str(fields.get("stage")), str(fields.get("state")), fields.get("seconds")
+        if stage in self._states:
+            return
+        self._states[stage] = state
+        if state != "done":
+            view.say(f"= {stage:8}  {STATES.get(state, state)}: {fields.get('summary')}", "dim")
+            return
         took = f" ({duration(seconds)})" if isinstance(seconds, (int, float)) else ""
-        self._states[stage] = str(fields.get("state") or "done")
         view.say(f"✓ {stage:8}  {fields.get('summary')}{took}", "green")
         if stage == "generate":
             for row in spread(self._lab.runs_dir / self._run / "generate" / "samples.jsonl", SHOWN_SAMPLES):
                 messages = row["messages"]
                 view.say(f"    {row['form']}: {one_line(messages[-2]['content'], WIDTH - 20)}")
                 view.say(f"      -> {one_line(messages[-1]['content'], WIDTH - 10)}", "cyan")
+
+    def _tell_notice(self, view: View, text: str) -> None:
+        # Leaves share their notices; once is enough.
+        if text and text not in self._notices:
+            self._notices.add(text)
+            view.say(f"  note: {text}", "yellow")
 
     def _tell_phase(self, view: View, fields: Mapping[str, Json]) -> None:
         score = fields.get("score")

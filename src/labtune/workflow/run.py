@@ -126,15 +126,22 @@ class _Runner:
         key = content_hash(stage.name, stage.revision, __version__, step.inputs, step.config, self._seed)
         present = read_manifest(self._dir / stage.name)
         if present is not None and present.key == key:
-            return StageReport(stage.name, "up_to_date", present.summary, 0.0, present.counts), present
+            return self._idle(stage, "up_to_date", present), present
         if present is not None:
             self._start_new_run(finished)
         reused = self._reuse(stage, key)
         if reused is not None:
             self._point_latest()
-            return StageReport(stage.name, "reused", reused.summary, 0.0, reused.counts), reused
+            return self._idle(stage, "reused", reused), reused
         manifest = self._do(stage, step, key)
         return StageReport(stage.name, "done", manifest.summary, manifest.seconds, manifest.counts), manifest
+
+    def _idle(self, stage: Stage, state: str, manifest: Manifest) -> StageReport:
+        """A stage with nothing to do: whoever listens is told; the run's log holds only what was done."""
+        self._then(
+            "stage.end", {"stage": stage.name, "state": state, "summary": manifest.summary, "seconds": 0.0}
+        )
+        return StageReport(stage.name, state, manifest.summary, 0.0, manifest.counts)
 
     @property
     def _seed(self) -> int:

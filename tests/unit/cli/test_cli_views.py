@@ -32,7 +32,7 @@ def test_status_tells_leaf_rows_and_speed() -> None:
     progress.update(
         "progress", {"leaf": "knowledge/birds", "done": 500, "total": 4000, "unit": "rows", "kept": 420}
     )
-    assert progress.status() == "generate · knowledge/birds · 500 of 4,000 rows · 420 kept · 250 rows/s"
+    assert progress.status() == "generate · knowledge/birds · 500 of 4,000 rows · 420 rows kept, 210 rows/s"
     assert progress.share == 0.125
 
 
