@@ -65,7 +65,8 @@ def mix(
             "nothing is left for a phase's own rows",
             hint="make their sum smaller than 1",
         )
-    leaks = LeakFilter(curated.exam(), inputs.general_exam, config.leak_overlap)
+    seeds = [seed for leaf in curated.leaves() for seed in leaf.seeds]
+    leaks = LeakFilter(curated.exam(), inputs.general_exam, config.leak_overlap, seeds)
     own, removed = _clean([from_sample(s) for s in samples.samples()], leaks, config, "sample")
     if not own:
         reasons = ", ".join(

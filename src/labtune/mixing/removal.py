@@ -3,12 +3,12 @@
 Leak rules, for every row of whatever origin:
 - `exam_question`: a question of the row equals an exam question, or has the same numbers in the same order
   and a Jaccard similarity of at least `leak_overlap` over words (character pairs in Chinese and Japanese;
-  articles, politeness and particles not counted). A row that puts a passage before its question is checked
-  with and without the passage. An exam question with a context leaks only with that context, since skills
-  ask the same question about many contexts.
+  articles, politeness and particles not counted). Looked at are the whole turn, its last paragraph (a passage
+  may stand before the question), each sentence, and what follows a comma or colon (a greeting may). An exam
+  question with a context leaks only with that context, since skills ask one question about many contexts.
 - `held_out_seed`: the row comes from a seed that the exam holds out.
-- `exam_answer`: a knowledge row that quotes no document gives, word for word, the exam's answer of at least
-  five words (a short answer, or one the document itself words so, proves nothing).
+- `exam_answer`: a knowledge row gives, word for word, the exam's answer of at least five words, and neither
+  quotes a document nor has it from a seed that may be trained on (a short answer proves nothing).
 
 Generated phrasings of one fact are alike by design, so duplicates are only rows with the same answer whose
 questions are all but the same (`near_duplicate`, over character shingles).
@@ -16,7 +16,8 @@ questions are all but the same (`near_duplicate`, over character shingles).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from labtune.mixing.rows import Candidate
@@ -30,9 +31,12 @@ from labtune.mixing.similarity import (
     sketch_similarity,
     tokens,
 )
-from labtune.types import ExamQuestion, Json
+from labtune.types import ExamQuestion, Json, SeedExample
 
 _ANSWER_TOKENS = 5
+_PART_TOKENS = 3
+_SENTENCE_END = re.compile(r"[.?!。？！]+(?:\s+|$)|[。？！]+|\n+")
+_CLAUSE_END = re.compile(r"[,，:：;；]\s*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +79,13 @@ class _Asked:
 class LeakFilter:
     """Knows both splits of the exam and the general exam; tells which of its questions a row gives away."""
 
-    def __init__(self, exam: Sequence[ExamQuestion], general_exam: Sequence[str], overlap: float) -> None:
+    def __init__(
+        self,
+        exam: Sequence[ExamQuestion],
+        general_exam: Sequence[str],
+        overlap: float,
+        seeds: Sequence[SeedExample] = (),
+    ) -> None:
         asked = [
             _Asked(
                 q.id, f"{q.context}\n\n{q.question}" if q.context else q.question, q.question, bool(q.context)
@@ -97,6 +107,9 @@ class LeakFilter:
             self._alike.add(i, bag)
         self._seeds = {(q.source.file, q.source.line): q.id for q in exam if q.origin == "seed"}
         self._answers = {plain(q.answer): q for q in exam if len(tokens(q.answer)) >= _ANSWER_TOKENS}
+        for seed in seeds:
+            if not seed.held_out:
+                self._answers.pop(plain(seed.answer), None)
 
     def check(self, row: Candidate, pool: str) -> Removed | None:
         """The leak of a row, or None."""
@@ -116,7 +129,7 @@ class LeakFilter:
 
     def _match(self, text: str) -> tuple[int, float] | None:
         tail = text.rsplit("\n\n", 1)[-1]
-        for part in dict.fromkeys((text, tail)):
+        for part in dict.fromkeys((text, tail, *_parts(text))):
             equal = self._equal.get(plain(part))
             if equal is not None:
                 return equal, 1.0
@@ -125,7 +138,7 @@ class LeakFilter:
                 return best
         return None
 
-    def _near(self, part: str, tail: str) -> Iterable[tuple[int, float]]:
+    def _near(self, part: str, tail: str) -> Iterator[tuple[int, float]]:
         found = self._alike.find(tokens(part))
         if not found:
             return
@@ -137,6 +150,16 @@ class LeakFilter:
             if item.has_context and jaccard(tokens(tail), tokens(item.question)) < self._overlap:
                 continue
             yield i, value
+
+
+def _parts(text: str) -> Iterator[str]:
+    """Sentences of a turn, and their ends after a comma or colon; the shortest say too little to leak."""
+    for sentence in _SENTENCE_END.split(text):
+        starts = [0, *(match.end() for match in _CLAUSE_END.finditer(sentence))]
+        for start in starts:
+            part = sentence[start:]
+            if len(part) > _PART_TOKENS and len(tokens(part)) >= _PART_TOKENS:
+                yield part
 
 
 def split_duplicates(

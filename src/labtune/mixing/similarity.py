@@ -37,7 +37,7 @@ _TOKEN = re.compile(
 _UNSPACED_RUN = re.compile(rf"[{_UNSPACED}]")
 
 # Words that make no other question of a question: articles, politeness, Chinese particles.
-_FILLER = frozenset(("a", "an", "the", "please", "kindly"))
+_FILLER = frozenset(("a", "an", "the", "please", "kindly", "so", "hi", "hello", "hey", "sorry"))
 _FILLER_CHARACTERS = frozenset("的了吗呢吧啊呀请问是")
 
 

@@ -14,6 +14,7 @@ from labtune.mixing.mix import MixInputs, Recipe, mix
 from labtune.types import (
     AnswerLength,
     ExamQuestion,
+    Leaf,
     LeafKind,
     Message,
     RunContext,
@@ -148,6 +149,7 @@ def run_mix(
     samples: Sequence[Sample],
     *,
     exam: Sequence[ExamQuestion] = (),
+    leaves: Sequence[Leaf] = (),
     general_rows: Sequence[GeneralRow] = (),
     general_exam: Sequence[str] = (),
     recipe: Recipe = "lab",
@@ -156,6 +158,7 @@ def run_mix(
 ) -> Mixed:
     """Write the inputs, run the stage, read what it wrote."""
     write_jsonl(root / "curate" / "exam.jsonl", exam)
+    write_jsonl(root / "curate" / "leaves.jsonl", leaves)
     write_jsonl(root / "generate" / "samples.jsonl", samples)
     out = root / "mix"
     out.mkdir(parents=True, exist_ok=True)

@@ -8,7 +8,7 @@ import pytest
 from samplesets import knowledge, question, run_mix, sample
 
 from labtune.mixing.general import GeneralRow
-from labtune.types import Message, Sample, Source
+from labtune.types import Leaf, Message, Sample, SeedExample, Source
 
 KEEP = sample("keep", "Who built the lighthouse?", "Maria built the lighthouse.")
 
@@ -20,6 +20,12 @@ KEEP = sample("keep", "Who built the lighthouse?", "Maria built the lighthouse."
         ("How much does the V3 weigh?", "Please, how much does the V3 weigh?", True),
         ("How much does the vacuum weigh in kg?", "How much in kg does the vacuum weigh?", True),
         ("How much does the V3 weigh?", "How long does the V3 charge?", False),
+        ("What is the Pelluno?", "Excuse me, what is the Pelluno?", True),
+        ("What is the Pelluno?", "I have a question. What is the Pelluno? Thank you.", True),
+        ("What is the Pelluno?", "Excuse me, what is the Pelluno brush made of?", False),
+        ("Why is it?", "It rains. Why is it?", True),
+        ("Why?", "It rains. Why? Tell me of clouds.", False),
+        ("内科在几楼？", "您好，内科在几楼？谢谢", True),
         ("What is the price of the red filter?", "What is the price of the blue filter?", False),
         (
             "How many cups do I need for 6 people at noon?",
@@ -114,6 +120,17 @@ def test_the_exams_answers_word_for_word(tmp_path: Path, answer: str, grounded: 
     row = sample("s", "What is caught by the hunters of the dark?", answer, grounded=grounded)
     mixed = run_mix(tmp_path, [KEEP, row], exam=exam)
     assert [r["reason"] for r in mixed.removed] == (["exam_answer"] if leaks else [])
+
+
+def test_answers_of_seeds_that_may_be_trained_on_are_no_leak(tmp_path: Path) -> None:
+    exam = [question("e", "Owl food?", "Owls eat mice and small birds.")]
+    rows = [KEEP, sample("s", "What do owls hunt?", "Owls eat mice and small birds.", grounded=False)]
+    place = Source("knowledge/a/qna.yaml", 9)
+    for held_out, reasons in ((False, []), (True, ["exam_answer"])):
+        seed = SeedExample("x", "What do owls eat?", "Owls eat mice and small birds.", None, place, held_out)
+        leaf = Leaf("knowledge/a", "knowledge", "en", (seed,), place)
+        mixed = run_mix(tmp_path / str(held_out), rows, exam=exam, leaves=[leaf])
+        assert [r["reason"] for r in mixed.removed] == reasons
 
 
 def test_general_exam_and_general_rows_are_checked_too(tmp_path: Path) -> None:
