@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from labtune.artifact import Curated, content_hash, read_json, write_json, write_jsonl
+from labtune.artifact import Curated, content_hash, write_json, write_text
 from labtune.config.lab import GenerateConfig
-from labtune.errors import DataError, GenerationError
+from labtune.errors import GenerationError
 from labtune.generation.coverage import leaf_coverage
 from labtune.generation.pipeline import Pipeline, load_pipeline
+from labtune.generation.result import LeafResult, identify, read_result, rejection_line, sample_line, write_result
 from labtune.generation.rows import BlockContext, Row
 from labtune.generation.seeds import held_out_guard, knowledge_seed_samples
 from labtune.generation.skills import skill_samples
@@ -20,17 +20,6 @@ from labtune.types import Chunk, Document, Json, Leaf, Message, RunContext, Samp
 
 GENERATOR_VERSION = "1"
 _SHOW_EVERY = 400
-
-
-@dataclass(frozen=True, slots=True)
-class LeafResult:
-    """What one leaf gave, as plain rows: they go to the cache and to the stage's files alike."""
-
-    samples: list[dict[str, Any]]
-    rejected: list[dict[str, Any]]
-    funnel: dict[str, Any]
-    coverage: dict[str, Any]
-    cached: bool = False
 
 
 def generate(curated: Curated, *, config: GenerateConfig, run: RunContext, teacher: str) -> StageOutcome:
@@ -80,15 +69,12 @@ class _Job:
 
     def result(self) -> LeafResult:
         """From the cache, or made and put there."""
-        path = self.run.cache_dir / "generate" / f"{self.key()}.json"
-        if path.exists():
-            try:
-                return dataclasses.replace(LeafResult(**read_json(path)), cached=True)
-            except (DataError, TypeError):
-                # A damaged cache entry is made again and replaced.
-                path.unlink(missing_ok=True)
+        path = self.run.cache_dir / "generate" / f"{self.key()}.jsonl"
+        cached = read_result(path)
+        if cached is not None:
+            return cached
         result = self._make()
-        write_json(path, dataclasses.asdict(result))
+        write_result(path, result)
         return result
 
     def _make(self) -> LeafResult:
@@ -100,7 +86,7 @@ class _Job:
             )
         )
         funnel = {"asked": len(samples), "produced": len(samples), "kept": len(samples)}
-        return LeafResult(_plain(samples), [], funnel, {})
+        return LeafResult(tuple(map(sample_line, samples)), (), funnel, {})
 
     def _knowledge(self) -> LeafResult:
         used = {chunk.document_id: self.documents[chunk.document_id] for chunk in self.chunks}
@@ -121,7 +107,8 @@ class _Job:
                 samples.append(sample)
         counts = dict(sorted(context.counts.items()))
         funnel: dict[str, Any] = {**counts, "kept": len(samples), "forms": _forms(samples)}
-        return LeafResult(_plain(samples), _plain(context.rejections), funnel, leaf_coverage(context))
+        rejected = tuple(map(rejection_line, context.rejections))
+        return LeafResult(tuple(map(sample_line, samples)), rejected, funnel, leaf_coverage(context))
 
     def _show(self, sample: Sample) -> None:
         question, answer = sample.messages[0].content, sample.messages[-1].content
@@ -132,7 +119,7 @@ class _Job:
         passage, chunk = row.passage, row.passage.chunk
         spans = tuple(Span(passage.document.id, passage.document.uri, start, end, chunk.page) for start, end in row.answer.spans)
         return Sample(
-            id=content_hash(self.leaf.path, row.fact_id, row.length, row.question)[:24],
+            id=identify(self.leaf.path, row.fact_id, row.length, row.question),
             leaf=self.leaf.path,
             kind=self.leaf.kind,
             language=passage.document.language or self.leaf.language,
@@ -147,10 +134,6 @@ class _Job:
             contributor=self.leaf.created_by,
             license=self.leaf.attribution.license,
         )
-
-
-def _plain(rows: Sequence[Any]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(row) for row in rows]
 
 
 def _forms(samples: Sequence[Sample]) -> dict[str, int]:
@@ -168,6 +151,8 @@ def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: Genera
     run.emit("leaf", {"leaf": leaf.path, "cached": result.cached, "kept": len(result.samples)})
     if leaf.kind != "knowledge":
         text = "the built-in teacher rewords the seeds of a skill; inventing new examples needs a teacher model"
+        if _only_exam(leaf):
+            text = "all its seeds are held out for the exam: nothing is trained from it"
         run.emit("notice", {"leaf": leaf.path, "text": text})
     share = result.coverage.get("share")
     if isinstance(share, float) and share < config.coverage_floor:
@@ -175,8 +160,13 @@ def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: Genera
         run.emit("notice", {"leaf": leaf.path, "text": text})
 
 
+def _only_exam(leaf: Leaf) -> bool:
+    """True for a skill whose seeds all belong to the exam: that is what the lab asked for, not a failure."""
+    return leaf.kind != "knowledge" and bool(leaf.seeds) and all(seed.held_out for seed in leaf.seeds)
+
+
 def _check_floor(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> None:
-    if len(result.samples) >= config.min_samples:
+    if len(result.samples) >= config.min_samples or _only_exam(leaf):
         return
     step, cause = _likely_cause(leaf, result)
     raise GenerationError(
@@ -187,7 +177,7 @@ def _check_floor(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> None
 
 def _likely_cause(leaf: Leaf, result: LeafResult) -> tuple[str, str]:
     if leaf.kind != "knowledge":
-        return "seeds", "all seeds are held out for the exam" if leaf.seeds else "the leaf has no seeds"
+        return "seeds", "the leaf has no seeds that are not held out"
     rejected: dict[str, int] = {
         name.removeprefix("rejected:"): int(count) for name, count in result.funnel.items() if name.startswith("rejected:")
     }
@@ -200,12 +190,9 @@ def _likely_cause(leaf: Leaf, result: LeafResult) -> tuple[str, str]:
 
 
 def _write(folder: Path, results: Mapping[str, LeafResult]) -> None:
-    def rows(name: str) -> Iterator[dict[str, Any]]:
-        for path in sorted(results):
-            yield from getattr(results[path], name)
-
-    write_jsonl(folder / "samples.jsonl", rows("samples"))
-    write_jsonl(folder / "rejected.jsonl", rows("rejected"))
+    for name in ("samples", "rejected"):
+        lines = [line for path in sorted(results) for line in getattr(results[path], name)]
+        write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
     write_json(folder / "funnel.json", {path: results[path].funnel for path in sorted(results)})
     write_json(folder / "coverage.json", {path: results[path].coverage for path in sorted(results) if results[path].coverage})
 
