@@ -15,7 +15,7 @@ import yaml
 from labtune.taxonomy.problems import Place, Point, Problems
 
 MAX_DEPTH = 24
-MAX_COST = 16 * 1024 * 1024
+MAX_COST = 8 * 1024 * 1024
 """Characters of all nodes after alias expansion, each node counting 64 more."""
 NODE_COST = 64
 

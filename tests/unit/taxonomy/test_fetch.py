@@ -80,7 +80,7 @@ def test_a_cold_cache_says_what_is_missing(tmp_path: Path, origin: Path) -> None
     ) as error:
         cache(tmp_path, online=False).checkout(origin.as_uri(), head)
     assert error.value.hint is not None
-    with pytest.raises(DocumentError, match="is not in the cache .* cannot be fetched: "):
+    with pytest.raises(DocumentError, match=r"is not in the cache .* cannot be fetched: "):
         cache(tmp_path).checkout((tmp_path / "nowhere").as_uri(), head)
 
 
@@ -110,7 +110,7 @@ def test_a_failed_fetch_leaves_nothing_behind(tmp_path: Path, origin: Path) -> N
     ],
 )
 def test_dangerous_addresses_and_commits_are_refused(tmp_path: Path, repo: str, name: str) -> None:
-    with pytest.raises(DocumentError, match="refused|is not a commit id"):
+    with pytest.raises(DocumentError, match=r"refused|is not a commit id"):
         cache(tmp_path).checkout(repo, name)
     assert not (tmp_path / "cache").exists()
 
