@@ -7,7 +7,7 @@ from bisect import bisect_left, bisect_right
 from labtune.artifact import content_hash
 from labtune.documents.sentences import split_sentences
 from labtune.documents.tokens import count_tokens
-from labtune.types import Chunk, Document, Heading
+from labtune.types import Chunk, Document, Heading, TableStatement
 
 Span = tuple[int, int]
 
@@ -92,6 +92,10 @@ def _heading_path(document: Document, position: int) -> tuple[str, ...]:
     return tuple(titles)
 
 
+def _start(statement: TableStatement) -> int:
+    return statement.start
+
+
 def _chunk(document: Document, sentences: list[Span], leaf: str, heading: tuple[str, ...]) -> Chunk:
     start, end = sentences[0][0], sentences[-1][1]
     text = document.text[start:end]
@@ -107,5 +111,9 @@ def _chunk(document: Document, sentences: list[Span], leaf: str, heading: tuple[
         sentences=tuple(sentences),
         heading=heading,
         page=max(1, bisect_right(document.page_starts, start)) if document.page_starts else None,
-        statements=tuple(s for s in document.statements if start <= s.start and s.end <= end),
+        statements=document.statements[
+            bisect_left(document.statements, start, key=_start) : bisect_left(
+                document.statements, end, key=_start
+            )
+        ],
     )

@@ -38,7 +38,7 @@ _REFERENCE = re.compile(
 _EMPTY_BRACKETS = re.compile(r"\s*[(（][\s,;:，；、]*[)）]")
 _GAP = re.compile(r"(?<=\w)\s+([,.])(?=\s|$)")
 _OPEN_GAP = re.compile(r"([(（])[\s,;]+")
-_CLOSE_GAP = re.compile(r"[\s,;]+([)）])")
+_CLOSE_GAP = re.compile(r"[\s,;]{1,9}([)）])")
 _LINK = re.compile(r"!?\[([^\[\]]*)\]\((?:[^()\n]|\([^()\n]*\))*\)")
 _STRONG = re.compile(r"(?<!\w)(\*{1,3}|__)(?=\S)([^*\n]+?)(?<=\S)\1(?!\w)|\*\*(?=\S)([^*\n]+?)(?<=\S)\*\*")
 _WIKI_LINK = re.compile(r"\[\[(?:[^\[\]|\n]*\|)?([^\[\]|\n]*)\]\]")

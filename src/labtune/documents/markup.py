@@ -27,8 +27,10 @@ _FRONT_TITLE = re.compile(r"^title:[ \t]*(.+?)[ \t]*$", re.M | re.I)
 _FOOTNOTE = re.compile(r"^ {0,3}\[\^[^\]\n]+\]:.*(?:\n(?:[ \t]+\S.*|[ \t]*(?=\n[ \t]+\S)))*", re.M)
 _FOOTNOTE_MARK = re.compile(r"\[\^[^\]\s]+\]|\^\[[^\]\n]*\]")
 _TEMPLATE = re.compile(r"\{\{[^{}]*\}\}")
-_DISPLAY_FORMULA = re.compile(r"\$\$.+?\$\$|\\\[(?=[^\]]*\\[a-z]).+?\\\]", re.S)
-_INLINE_FORMULA = re.compile(r"(?<![\\$\w])\$(?=\S)(?=[^$\n]*[\\^_{}])[^$\n]+(?<=\S)\$(?!\w)|\\\(.+?\\\)")
+_DISPLAY_FORMULA = re.compile(r"\$\$.{1,2000}?\$\$|\\\[(?=[^\]]{0,200}\\[a-z]).{1,2000}?\\\]", re.S)
+_INLINE_FORMULA = re.compile(
+    r"(?<![\\$\w])\$(?=\S)(?=[^$\n]*[\\^_{}])[^$\n]+(?<=\S)\$(?!\w)|\\\(.{1,200}?\\\)"
+)
 _TASK_BOX = re.compile(r"^\[[ xX]\]\s+")
 _SUPERSCRIPTS = dict(zip("0123456789+-−=()n", "⁰¹²³⁴⁵⁶⁷⁸⁹⁺⁻⁻⁼⁽⁾ⁿ", strict=True))
 
@@ -84,6 +86,7 @@ def read_markdown(source: str) -> Converted:
 
     losses: Counter[str] = Counter()
     title = ""
+    source = _without_comments(source)
     if match := _FRONT_MATTER.match(source):
         if found := _FRONT_TITLE.search(match.group(1)):
             title = found.group(1).strip("'\"")
@@ -110,10 +113,24 @@ def read_html(source: str) -> Converted:
     """Read an HTML page: the words of its body, without navigation, scripts and page furniture."""
     losses: Counter[str] = Counter()
     reader = _Reader(losses, markdown=False)
-    reader.feed(source)
+    reader.feed(_without_comments(source))
     reader.close()
     title = without_site(clean_text(reader.title, losses))
     return Converted("text/html", title, reader.blocks, losses)
+
+
+def _without_comments(source: str) -> str:
+    """Take comments out in linear time; the standard parser needs quadratic time for unclosed ones."""
+    parts: list[str] = []
+    position = 0
+    while (start := source.find("<!--", position)) >= 0:
+        end = source.find("-->", start + 2)
+        if end < 0:
+            break
+        parts.append(source[position:start])
+        position = end + 3
+    rest = source[position:].replace("<!--", "") if start >= 0 else source[position:]
+    return "".join([*parts, rest])
 
 
 class _Reader(HTMLParser):

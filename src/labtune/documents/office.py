@@ -7,11 +7,15 @@ For PDFs its raw page lines are used: its headings of PDFs are font clusters tha
 from __future__ import annotations
 
 import io
+import json
 import re
+import subprocess
+import sys
 import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 from labtune.documents.blocks import (
@@ -25,7 +29,7 @@ from labtune.documents.blocks import (
 )
 from labtune.documents.clean import break_lines, clean_text, without_site
 from labtune.documents.pdf import read_pages
-from labtune.errors import DocumentError
+from labtune.errors import DocumentError, EngineError, MissingDependencyError
 
 _LARGEST_UNPACKED = 512 * 1024 * 1024
 _TIMEOUT_S = 300
@@ -58,13 +62,12 @@ class KreuzbergConverter:
             return self._pdf(data, name)
         _check_package(data, suffix, name)
         result = _extract(_carry_entities(data) if suffix == ".docx" else data, suffix, name)
-        structure = result.document or {"nodes": []}
-        reader = _NodeReader(suffix)
-        reader.read(structure["nodes"])
+        reader = _NodeReader()
+        reader.read(result["nodes"])
         if suffix == ".pptx":
             reader.losses["notes"] += _count_notes(data)
-            _number_slides(reader.blocks, dict(result.metadata))
-        return Converted(_MIME[suffix], _own_title(result.metadata), reader.blocks, reader.losses)
+            _number_slides(reader.blocks, result["n_pages"])
+        return Converted(_MIME[suffix], _own_title(result["title"]), reader.blocks, reader.losses)
 
     def _pdf(self, data: bytes, name: str) -> Converted:
         if b"%PDF-" not in data[:1024]:
@@ -72,47 +75,38 @@ class KreuzbergConverter:
                 f"{name} is not a PDF file", hint="give the file its right suffix or leave it out"
             )
         result = _extract(data, ".pdf", name)
-        pages = [str(page["content"]) for page in result.pages or []] or [str(result.content)]
+        pages: list[str] = result["pages"]
         if not any(page.strip() for page in pages):
             raise DocumentError(
                 f"{name} has no text layer ({len(pages)} scanned or empty page{'s' * (len(pages) > 1)})",
                 hint="run OCR over it first, for example: ocrmypdf in.pdf out.pdf",
             )
-        return read_pages(pages, _own_title(result.metadata))
+        return read_pages(pages, _own_title(result["title"]))
 
 
-def _extract(data: bytes, suffix: str, name: str) -> Any:
-    """Call kreuzberg, with its failures as DocumentError. The result is kreuzberg's, untyped on purpose."""
-    import kreuzberg
-
-    config = kreuzberg.ExtractionConfig(
-        use_cache=False,
-        enable_quality_processing=False,
-        output_format="plain" if suffix == ".pdf" else "markdown",
-        include_document_structure=suffix != ".pdf",
-        pages=kreuzberg.PageConfig(extract_pages=True),
-        extraction_timeout_secs=_TIMEOUT_S,
-    )
+def _extract(data: bytes, suffix: str, name: str) -> dict[str, Any]:
+    """Run `extract.py` on the bytes; its failures, kreuzberg's and a dead process become DocumentError."""
+    command = [sys.executable, "-P", str(Path(__file__).with_name("extract.py")), _MIME[suffix]]
+    mend = "open and save it again in its own program, or convert it to Markdown"
     try:
-        return kreuzberg.extract_bytes_sync(data, _MIME[suffix], config=config)
-    except kreuzberg.KreuzbergError as error:
-        reason = " ".join(str(error).split())
+        child = subprocess.run(command, input=data, capture_output=True, timeout=_TIMEOUT_S, check=False)
+    except subprocess.TimeoutExpired as error:
+        raise DocumentError(f"{name} took more than {_TIMEOUT_S} s to convert", hint="split it") from error
+    except OSError as error:
+        raise EngineError(f"the converter of documents cannot be started: {error}") from error
+    if child.returncode != 0:
+        lines = child.stderr.decode(errors="replace").strip().splitlines() or ["no message"]
+        if "No module named" in lines[-1]:
+            raise MissingDependencyError(f"reading {name} needs kreuzberg", hint="pip install kreuzberg")
+        reason = f"the converter died (status {child.returncode}): {lines[-1][:200]}"
+        raise DocumentError(f"{name} cannot be read: {reason}", hint=mend)
+    result: dict[str, Any] = json.loads(child.stdout)
+    if failure := result.get("error"):
+        reason = str(failure)
         if "password" in reason.lower() or "encrypt" in reason.lower():
-            raise DocumentError(f"{name} is encrypted", hint="save a copy without a password") from error
-        raise DocumentError(
-            f"{name} cannot be read: {reason[:200]}", hint="open and save it again in its own program"
-        ) from error
-    except (RuntimeError, ValueError, OSError, TypeError) as error:
-        raise DocumentError(
-            f"{name} cannot be read: {error}", hint="open and save it again in its own program"
-        ) from error
-    except BaseException as error:
-        # A panic of the Rust core arrives as pyo3's PanicException: no Exception, and not importable.
-        if type(error).__name__ != "PanicException":
-            raise
-        raise DocumentError(
-            f"{name} cannot be read: the converter failed inside", hint="convert it to Markdown"
-        ) from error
+            raise DocumentError(f"{name} is encrypted", hint="save a copy without a password")
+        raise DocumentError(f"{name} cannot be read: {reason[:200]}", hint=mend)
+    return result
 
 
 def _check_package(data: bytes, suffix: str, name: str) -> None:
@@ -164,8 +158,8 @@ def _mask(match: re.Match[bytes]) -> bytes:
     return text
 
 
-def _own_title(metadata: Mapping[str, Any]) -> str:
-    title = without_site(" ".join(str(metadata.get("title") or "").split()))
+def _own_title(title: str) -> str:
+    title = without_site(" ".join(title.split()))
     return "" if _NO_TITLE.fullmatch(title) else title
 
 
@@ -174,11 +168,10 @@ def _count_notes(data: bytes) -> int:
         return sum(name.startswith("ppt/notesSlides/notesSlide") for name in package.namelist())
 
 
-def _number_slides(blocks: list[Block], metadata: Mapping[str, Any]) -> None:
+def _number_slides(blocks: list[Block], n_slides: int | None) -> None:
     """Put a page before each slide's heading, when every slide has exactly one (else pages are unknown)."""
     headings = [index for index, block in enumerate(blocks) if isinstance(block, HeadingBlock)]
-    total = (metadata.get("pages") or {}).get("total_count")
-    if headings and len(headings) == total and headings[0] == 0:
+    if headings and len(headings) == n_slides and headings[0] == 0:
         for index in reversed(headings):
             blocks.insert(index, PageBlock())
 
@@ -186,10 +179,9 @@ def _number_slides(blocks: list[Block], metadata: Mapping[str, Any]) -> None:
 class _NodeReader:
     """Walks kreuzberg's flat list of nodes."""
 
-    def __init__(self, suffix: str) -> None:
+    def __init__(self) -> None:
         self.blocks: list[Block] = []
         self.losses: Counter[str] = Counter()
-        self._suffix = suffix
         self._list: object = None
 
     def read(self, nodes: Iterable[Mapping[str, Any]]) -> None:

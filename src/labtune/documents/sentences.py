@@ -20,8 +20,11 @@ from labtune.documents.lexicon import (
     TITLES,
 )
 
+# A Latin mark is tried only at the start of its run, so a line of dots costs linear time.
 _TERMINATOR = re.compile(
-    r"[.!?…]+[\"'”’»)\]]*(?=\s|$)|[。！？；｡؟۔।]+[\"'”’」』）】》»)\]]*|[.!?…]+(?=[」』”])[」』”]*"
+    r"(?<![.!?…])[.!?…]+[\"'”’»)\]]*(?=\s|$)"
+    r"|[。！？；｡؟۔।]+[\"'”’」』）】》»)\]]*"
+    r"|(?<![.!?…])[.!?…]+(?=[」』”])[」』”]*"
 )
 _PAIRS = {"“": "”", "「": "」", "『": "』", "（": "）", "(": ")", "《": "》", "«": "»", "[": "]", "【": "】"}
 _CLOSERS = frozenset(_PAIRS.values())
@@ -35,6 +38,7 @@ _LONGEST_PAIR = 300
 
 _TOKEN_BEFORE = re.compile(r"[^\s(\[“\"'«‘]+$")
 _ENUMERATOR = re.compile(r"^[(\[]?(?:\d{1,3}|[a-zA-Z]|[ivxIVX]{1,5})$")
+_VISIBLE = re.compile(r"\S")
 _ASIDE = re.compile(r"\s*\([^()]{1,60}\)[.,;]")
 """A source after a quotation: '... of gold." (KJV).' belongs to the sentence."""
 _NEXT_WORD = re.compile(r"[\s\"'“‘«(\[¿¡]*([^\W\d_]+|\d+)?")
@@ -127,7 +131,8 @@ def _brackets(line: str) -> list[tuple[int, int]]:
         if char in _PAIRS:
             stack.append((_PAIRS[char], index))
         elif char in _CLOSERS:
-            depth = next((i for i in range(len(stack) - 1, -1, -1) if stack[i][0] == char), None)
+            near = range(len(stack) - 1, max(-1, len(stack) - 9), -1)
+            depth = next((i for i in near if stack[i][0] == char), None)
             if depth is not None:
                 found.append((stack[depth][1], index))
                 del stack[depth:]
@@ -138,7 +143,7 @@ def _ends_here(line: str, match: re.Match[str], sentence_start: int, language: s
     """Whether a Latin full stop (or !, ?, …) that blanks follow ends its sentence."""
     following = _NEXT_WORD.match(line, match.end())
     word = (following.group(1) or "") if following else ""
-    if not line[match.end() :].strip():
+    if not _VISIBLE.search(line, match.end()):
         return True
     if word[:1].islower() or _ASIDE.match(line, match.end()):
         return False

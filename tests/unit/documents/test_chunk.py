@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labtune.documents.assemble import assemble
@@ -149,6 +149,7 @@ PIECES = st.one_of(
 
 
 @pytest.mark.parametrize("budget", [1, 12, 200])
+@settings(deadline=None)
 @given(st.lists(PIECES, max_size=12))
 def test_chunk_invariants(budget: int, pieces: list[str]) -> None:
     source = document("".join(pieces))

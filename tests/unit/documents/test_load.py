@@ -16,7 +16,9 @@ from reportlab.pdfgen import canvas
 
 from labtune.documents.blocks import Converted, ParagraphBlock
 from labtune.documents.chunk import chunk_document
+from labtune.documents.convert import TextConverter
 from labtune.documents.load import load_document, supported_suffixes
+from labtune.documents.office import KreuzbergConverter
 from labtune.errors import DocumentError
 from labtune.types import Document
 
@@ -279,6 +281,20 @@ def test_missing_folder_and_large(tmp_path: Path) -> None:
         load_document(tmp_path / "c.md", uri="c.md", max_bytes=1000)
 
 
+def test_supported_suffixes() -> None:
+    assert supported_suffixes() == [
+        ".docx",
+        ".htm",
+        ".html",
+        ".markdown",
+        ".md",
+        ".pdf",
+        ".pptx",
+        ".txt",
+        ".xlsx",
+    ]
+
+
 def test_another_converter_can_take_over(tmp_path: Path) -> None:
     class Shout:
         suffixes = frozenset({".shout"})
@@ -301,14 +317,12 @@ def mutate(data: bytes, cuts: list[tuple[int, bytes]]) -> bytes:
 CUTS = st.lists(st.tuples(st.integers(0, 10**6), st.binary(min_size=1, max_size=6)), max_size=6)
 
 
-@pytest.mark.parametrize("suffix", supported_suffixes())
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(data=st.one_of(st.binary(max_size=200), CUTS))
-def test_any_bytes_load_or_fail_cleanly(
-    tmp_path: Path, suffix: str, data: bytes | list[tuple[int, bytes]]
-) -> None:
-    path = tmp_path / f"fuzz{suffix}"
-    path.write_bytes(data if isinstance(data, bytes) else mutate(sample(suffix), data))
+BYTES = st.one_of(st.binary(max_size=200), CUTS)
+CHILD_SUFFIXES = sorted(KreuzbergConverter.suffixes)
+
+
+def load_or_fail_cleanly(path: Path, data: bytes | list[tuple[int, bytes]]) -> None:
+    path.write_bytes(data if isinstance(data, bytes) else mutate(sample(path.suffix), data))
     try:
         loaded = load(path)
     except DocumentError as error:
@@ -317,6 +331,34 @@ def test_any_bytes_load_or_fail_cleanly(
     assert loaded.text.strip()
     for chunk in chunk_document(loaded, leaf="l", max_tokens=20):
         assert chunk.text == loaded.text[chunk.start : chunk.end]
+
+
+@pytest.mark.parametrize("suffix", sorted(TextConverter.suffixes))
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=BYTES)
+def test_any_text_bytes(tmp_path: Path, suffix: str, data: bytes | list[tuple[int, bytes]]) -> None:
+    load_or_fail_cleanly(tmp_path / f"fuzz{suffix}", data)
+
+
+@pytest.mark.parametrize("suffix", CHILD_SUFFIXES)
+@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=BYTES)
+def test_any_office_bytes(tmp_path: Path, suffix: str, data: bytes | list[tuple[int, bytes]]) -> None:
+    load_or_fail_cleanly(tmp_path / f"fuzz{suffix}", data)
+
+
+def test_a_pdf_that_breaks_the_converter_breaks_no_other(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    pdf = canvas.Canvas(buffer, invariant=1)
+    pdf.drawString(50, 700, "Words in a page.")
+    pdf.save()
+    good, bad = tmp_path / "good.pdf", tmp_path / "bad.pdf"
+    good.write_bytes(buffer.getvalue())
+    bad.write_bytes(buffer.getvalue().replace(b"D:20000101000000+00", b"D:2000010100000\xf8+00"))
+    assert bad.read_bytes() != good.read_bytes()
+    with pytest.raises(DocumentError, match=r"bad\.pdf cannot be read"):
+        load(bad)
+    assert load(good).text == "Words in a page."
 
 
 def sample(suffix: str) -> bytes:

@@ -148,6 +148,11 @@ def test_hostile_spans_cost_nothing() -> None:
     assert table.blocks == [TableBlock((("x", "y"),), None)]
 
 
+def test_comments_closed_or_not() -> None:
+    assert words("a <!-- b\n\nc --> d <!-- e") == ["a d e"]
+    assert read_html("<p>a<!-- <p>x --> b<!-- c").blocks == [ParagraphBlock("a b c")]
+
+
 def test_deep_nesting_is_read() -> None:
     converted = read_html("<div>" * 5000 + "deep" + "</div>" * 5000)
     assert converted.blocks == [ParagraphBlock("deep")]

@@ -1,5 +1,5 @@
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labtune.documents.sentences import detect_language, split_sentences
@@ -80,6 +80,7 @@ TEXTS = st.text(
 )
 
 
+@settings(deadline=None)
 @given(TEXTS, LANGUAGES)
 def test_every_visible_character_is_in_exactly_one_sentence(text: str, language: str) -> None:
     spans = split_sentences(text, language)
@@ -122,6 +123,7 @@ def test_count_tokens() -> None:
     assert count_tokens(". , !") == 0
 
 
+@settings(deadline=None)
 @given(st.text(max_size=80), st.text(max_size=80))
 def test_tokens_of_a_whole_are_at_most_those_of_its_parts(left: str, right: str) -> None:
     assert count_tokens(f"{left}\n{right}") <= count_tokens(left) + count_tokens(right)
