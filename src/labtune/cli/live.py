@@ -95,7 +95,7 @@ class View:
         if progress.share is not None:
             length = min(50, width - 10)
             full = round(progress.share * length)
-            bar = Text("  ").append("━" * full, "green").append("━" * (length - full), "bright_black")
+            bar = Text("  ").append("━" * full, "green").append("─" * (length - full), "dim")
             lines.append(bar.append(f" {progress.share:4.0%}"))
         if progress.sample is not None:
             question, answer = progress.sample

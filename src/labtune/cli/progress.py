@@ -9,6 +9,9 @@ from dataclasses import dataclass, field
 from labtune.cli.text import duration, number, one_line
 from labtune.types import Json
 
+LONG_SUBJECT = 24
+"""Characters."""
+
 
 @dataclass(slots=True)
 class Progress:
@@ -49,13 +52,19 @@ class Progress:
 
     def status(self, width: int = 1000) -> str:
         """One line: stage, what it works on, how far, how fast."""
-        parts = [self.stage, self.subject]
+        parts = [self.stage, self._short_subject()]
         if self.total:
             parts.append(f"{number(self.done)} of {number(self.total)} {self.unit}")
         elif self.done:
             parts.append(f"{number(self.done)} {self.unit}")
         parts += [self.detail, self.remark]
         return one_line(" · ".join(part for part in parts if part), width)
+
+    def _short_subject(self) -> str:
+        """A leaf by its last folder where its whole path would push the numbers off the line."""
+        if len(self.subject) <= LONG_SUBJECT or "/" not in self.subject:
+            return self.subject
+        return f"…/{self.subject.rsplit('/', 1)[1]}"
 
     def begin(self, stage: str, subject: str = "") -> None:
         """Start a stage (or a part of the story that is no stage)."""

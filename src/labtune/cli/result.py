@@ -72,7 +72,7 @@ class Result:
             lines += ["", *score_table(self.scores, _coloured if has_colours(sys.stdout) else _plain)]
             lines += ["", *self._told_answers()]
         lines += ["", *self._places(), "", f"next:  {self._next()}"]
-        for line in lines[1:] if not lines[0] else lines:
+        for line in lines:
             typer.echo(line)
 
     def _told_answers(self) -> list[str]:
