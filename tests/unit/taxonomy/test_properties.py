@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qna_samples import SKILL, check_text, codes, knowledge
@@ -12,51 +11,31 @@ from labtune.taxonomy.check import check
 from labtune.taxonomy.codes import CODES
 from labtune.taxonomy.exam import validate_exam
 from labtune.taxonomy.fix import fix_exam, fix_qna
+from labtune.taxonomy.problems import Problems
 from labtune.taxonomy.validate import LeafName, Validation
+from labtune.taxonomy.yaml_nodes import MappingNode, Node, SequenceNode, read_nodes
 from labtune.types import LeafKind
 
 EXAM = 'version: 1\nquestions:\n  - question: q?\n    answer: "a"\n    must: [a]\n'
 QUICK = settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 PIECES = st.sampled_from(
     [
-        "&a ",
-        "*a",
-        "<<: *a\n",
-        "!!python/name:os.system ",
-        "- ",
-        "? ",
-        ": ",
-        "{",
-        "}",
-        "[",
-        "]",
-        "|+\n",
-        ">-\n",
-        "'",
-        '"',
-        "\t",
-        "\n",
-        "\r\n",
-        "\u2028",
-        "\ufeff",
-        "\x00",
-        "---\n",
-        "...\n",
-        "# x\n",
-        "Yes",
-        "2",
-        "null",
-        "~",
-        "version: ",
-        "seed_examples:",
-        "context: ",
-        "question: ",
-        "  ",
-        "冷",
-        "😀",
-        "%YAML 1.1\n",
-        "<a b>",
-        "\\",
+        *("&a ", "*a", "<<: *a\n", "!!python/name:os.system ", "- ", "? ", ": ", "{", "}", "[", "]", "|+\n"),
+        *(">-\n", "'", '"', "\t", "\n", "\r\n", "\u2028", "\ufeff", "\x00", "---\n", "...\n", "# x\n", "Yes"),
+        *(
+            "2",
+            "null",
+            "~",
+            "version: ",
+            "seed_examples:",
+            "context: ",
+            "question: ",
+            "  ",
+            "冷",
+            "😀",
+            "<a b>",
+        ),
+        *("%YAML 1.1\n", "\\"),
     ]
 )
 
@@ -108,12 +87,14 @@ def fix(text: str, kind: LeafKind) -> str:
 def values(text: str) -> object:
     """What a file says, with everything as text and without white space at the ends."""
 
-    def plain(value: object) -> object:
-        if isinstance(value, dict):
-            return [[plain(key), plain(item)] for key, item in value.items()]
-        return [plain(item) for item in value] if isinstance(value, list) else str(value).strip()
+    def plain(node: Node | None) -> object:
+        if isinstance(node, MappingNode):
+            return [[key, plain(item)] for key, (_, item) in node.entries.items()]
+        if isinstance(node, SequenceNode):
+            return [plain(item) for item in node.items]
+        return node.value.strip() if node else None
 
-    return plain(yaml.load(text, Loader=yaml.BaseLoader))
+    return plain(read_nodes(text.removeprefix("\ufeff"), Problems("")))
 
 
 @QUICK
