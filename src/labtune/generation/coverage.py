@@ -21,7 +21,14 @@ def leaf_coverage(context: BlockContext) -> dict[str, Any]:
             counts[1] += 1
         else:
             reason = "no_question_kept" if len(passage.text) > 3 else "too_short"
-            uncovered.append({"uri": passage.document.uri, "start": passage.start, "text": passage.text[:_SHOWN], "reason": reason})
+            uncovered.append(
+                {
+                    "uri": passage.document.uri,
+                    "start": passage.start,
+                    "text": passage.text[:_SHOWN],
+                    "reason": reason,
+                }
+            )
     total = sum(counts[0] for counts in totals.values())
     stated = sum(counts[1] for counts in totals.values())
     return {

@@ -12,7 +12,14 @@ from labtune.config.lab import GenerateConfig
 from labtune.errors import GenerationError
 from labtune.generation.coverage import leaf_coverage
 from labtune.generation.pipeline import Pipeline, load_pipeline
-from labtune.generation.result import LeafResult, identify, read_result, rejection_line, sample_line, write_result
+from labtune.generation.result import (
+    LeafResult,
+    identify,
+    read_result,
+    rejection_line,
+    sample_line,
+    write_result,
+)
 from labtune.generation.rows import BlockContext, Row
 from labtune.generation.seeds import held_out_guard, knowledge_seed_samples
 from labtune.generation.skills import skill_samples
@@ -65,7 +72,9 @@ class _Job:
         """Everything that the leaf's rows depend on."""
         settings = self.config.model_dump(exclude={"min_samples", "coverage_floor"})
         blocks = [(spec.name, spec.type, spec.config.model_dump()) for spec in self.pipeline.blocks]
-        return content_hash(self.leaf, self.chunks, settings, blocks, self.teacher, self.run.seed, GENERATOR_VERSION)
+        return content_hash(
+            self.leaf, self.chunks, settings, blocks, self.teacher, self.run.seed, GENERATOR_VERSION
+        )
 
     def result(self) -> LeafResult:
         """From the cache, or made and put there."""
@@ -82,7 +91,11 @@ class _Job:
             return self._knowledge()
         samples = list(
             skill_samples(
-                self.leaf, variants=self.config.skill_variants, seed=self.run.seed, teacher=self.teacher, pipeline=self.pipeline.name
+                self.leaf,
+                variants=self.config.skill_variants,
+                seed=self.run.seed,
+                teacher=self.teacher,
+                pipeline=self.pipeline.name,
             )
         )
         funnel = {"asked": len(samples), "produced": len(samples), "kept": len(samples)}
@@ -101,7 +114,9 @@ class _Job:
             if len(samples) % _SHOW_EVERY == 1:
                 self._show(samples[-1])
         taken = {sample.messages[0].content for sample in samples}
-        for sample in knowledge_seed_samples(self.leaf, self.config, self.run.seed, self.teacher, self.pipeline.name):
+        for sample in knowledge_seed_samples(
+            self.leaf, self.config, self.run.seed, self.teacher, self.pipeline.name
+        ):
             if sample.messages[0].content not in taken:
                 taken.add(sample.messages[0].content)
                 samples.append(sample)
@@ -112,12 +127,17 @@ class _Job:
 
     def _show(self, sample: Sample) -> None:
         question, answer = sample.messages[0].content, sample.messages[-1].content
-        self.run.emit("sample", {"leaf": self.leaf.path, "form": sample.form, "question": question, "answer": answer})
+        self.run.emit(
+            "sample", {"leaf": self.leaf.path, "form": sample.form, "question": question, "answer": answer}
+        )
 
     def _sample(self, row: Row) -> Sample:
         assert row.answer is not None
         passage, chunk = row.passage, row.passage.chunk
-        spans = tuple(Span(passage.document.id, passage.document.uri, start, end, chunk.page) for start, end in row.answer.spans)
+        spans = tuple(
+            Span(passage.document.id, passage.document.uri, start, end, chunk.page)
+            for start, end in row.answer.spans
+        )
         return Sample(
             id=identify(self.leaf.path, row.fact_id, row.length, row.question),
             leaf=self.leaf.path,
@@ -150,7 +170,9 @@ def _progress(run: RunContext, leaf: str, done: int, total: int, kept: int) -> N
 def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: GenerateConfig) -> None:
     run.emit("leaf", {"leaf": leaf.path, "cached": result.cached, "kept": len(result.samples)})
     if leaf.kind != "knowledge":
-        text = "the built-in teacher rewords the seeds of a skill; inventing new examples needs a teacher model"
+        text = (
+            "the built-in teacher rewords the seeds of a skill; inventing new examples needs a teacher model"
+        )
         if _only_exam(leaf):
             text = "all its seeds are held out for the exam: nothing is trained from it"
         run.emit("notice", {"leaf": leaf.path, "text": text})
@@ -179,7 +201,9 @@ def _likely_cause(leaf: Leaf, result: LeafResult) -> tuple[str, str]:
     if leaf.kind != "knowledge":
         return "seeds", "the leaf has no seeds that are not held out"
     rejected: dict[str, int] = {
-        name.removeprefix("rejected:"): int(count) for name, count in result.funnel.items() if name.startswith("rejected:")
+        name.removeprefix("rejected:"): int(count)
+        for name, count in result.funnel.items()
+        if name.startswith("rejected:")
     }
     if not result.funnel.get("passages"):
         return "passages", "its documents hold no sentences"
@@ -194,16 +218,25 @@ def _write(folder: Path, results: Mapping[str, LeafResult]) -> None:
         lines = [line for path in sorted(results) for line in getattr(results[path], name)]
         write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
     write_json(folder / "funnel.json", {path: results[path].funnel for path in sorted(results)})
-    write_json(folder / "coverage.json", {path: results[path].coverage for path in sorted(results) if results[path].coverage})
+    write_json(
+        folder / "coverage.json",
+        {path: results[path].coverage for path in sorted(results) if results[path].coverage},
+    )
 
 
 def _outcome(results: Mapping[str, LeafResult], config: GenerateConfig) -> StageOutcome:
     kept = sum(len(result.samples) for result in results.values())
     rejected = sum(len(result.rejected) for result in results.values())
     cached = sum(result.cached for result in results.values())
-    low = [path for path in sorted(results) if results[path].coverage.get("share", 1.0) < config.coverage_floor]
+    low = [
+        path for path in sorted(results) if results[path].coverage.get("share", 1.0) < config.coverage_floor
+    ]
     counts: dict[str, Json] = {
-        "leaves": len(results), "samples": kept, "rejected": rejected, "leaves_from_cache": cached, "leaves_below_coverage": list(low),
+        "leaves": len(results),
+        "samples": kept,
+        "rejected": rejected,
+        "leaves_from_cache": cached,
+        "leaves_below_coverage": list(low),
     }
     summary = f"{kept:,} samples of {len(results)} leaves"
     if low:

@@ -113,7 +113,9 @@ def _block(node: yaml.Node, file: str) -> BlockSpec:
     fields = _fields(node, file, _BLOCK_KEYS)
     kind = fields.get("type")
     if not isinstance(kind, yaml.ScalarNode):
-        raise ConfigError(f"{_at(node, file)}: a block needs a 'type'", hint=f"known: {', '.join(BLOCKS.names())}")
+        raise ConfigError(
+            f"{_at(node, file)}: a block needs a 'type'", hint=f"known: {', '.join(BLOCKS.names())}"
+        )
     try:
         factory = BLOCKS.load(kind.value)
     except ConfigError as error:
@@ -128,8 +130,12 @@ def _block(node: yaml.Node, file: str) -> BlockSpec:
         where = ".".join(str(part) for part in first["loc"])
         near = difflib.get_close_matches(where, list(factory.Config.model_fields), n=1, cutoff=0.5)
         hint = f"did you mean {near[0]!r}?" if near and near[0] != where else None
-        raise ConfigError(f"{_at(config or node, file)}: block {kind.value!r}: {where}: {first['msg']}", hint=hint) from error
-    return BlockSpec(name.value if isinstance(name, yaml.ScalarNode) else kind.value, kind.value, factory, settings)
+        raise ConfigError(
+            f"{_at(config or node, file)}: block {kind.value!r}: {where}: {first['msg']}", hint=hint
+        ) from error
+    return BlockSpec(
+        name.value if isinstance(name, yaml.ScalarNode) else kind.value, kind.value, factory, settings
+    )
 
 
 def _plain(node: yaml.Node, file: str) -> object:

@@ -9,6 +9,7 @@ from labtune.artifact import content_hash
 from labtune.config.lab import GenerateConfig
 from labtune.generation.blocks.phrasing import question_key
 from labtune.generation.lexicon import load_lexicon
+from labtune.generation.result import identify
 from labtune.types import Leaf, Message, Sample
 
 
@@ -18,7 +19,9 @@ def held_out_guard(leaf: Leaf) -> Callable[[str], bool]:
     return lambda question: question_key(question) in keys
 
 
-def knowledge_seed_samples(leaf: Leaf, config: GenerateConfig, seed: int, teacher: str, pipeline: str) -> Iterator[Sample]:
+def knowledge_seed_samples(
+    leaf: Leaf, config: GenerateConfig, seed: int, teacher: str, pipeline: str
+) -> Iterator[Sample]:
     """Seed pairs that are not held out: as they are, then in polite and casual wrappings."""
     guard = held_out_guard(leaf)
     barred = {question_key(example.answer) for example in leaf.seeds if example.held_out}
@@ -34,7 +37,7 @@ def knowledge_seed_samples(leaf: Leaf, config: GenerateConfig, seed: int, teache
             questions.setdefault(_wrapped(example.question.strip(), leaf.language, draw))
         for index, question in enumerate(questions):
             yield Sample(
-                id=content_hash(leaf.path, example.id, question)[:24],
+                id=identify(leaf.path, example.id, question),
                 leaf=leaf.path,
                 kind=leaf.kind,
                 language=leaf.language,
@@ -53,7 +56,9 @@ def knowledge_seed_samples(leaf: Leaf, config: GenerateConfig, seed: int, teache
 def _wrapped(question: str, language: str, draw: random.Random) -> str:
     chinese = language.startswith("zh")
     wrappers = load_lexicon("zh_questions" if chinese else "en_questions")["wrappers_direct"]
-    text = str(draw.choice(["{Q}", *wrappers])).format(q=question[0].lower() + question[1:] if not chinese else question, Q=question)
+    text = str(draw.choice(["{Q}", *wrappers])).format(
+        q=question[0].lower() + question[1:] if not chinese else question, Q=question
+    )
     roll = draw.random()
     if roll < 0.2:
         text = text.lower()

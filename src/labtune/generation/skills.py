@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 
 from labtune.artifact import content_hash
-from labtune.generation.blocks.phrasing import question_key
 from labtune.generation.lexicon import load_lexicon
+from labtune.generation.result import identify
 from labtune.types import Leaf, Message, Sample, SeedExample
 
 _TRIES = 20
@@ -69,7 +69,7 @@ def _reword(question: str, language: str, draw: random.Random) -> str:
 
 def _sample(leaf: Leaf, example: SeedExample, content: str, form: str, teacher: str, pipeline: str) -> Sample:
     return Sample(
-        id=content_hash(leaf.path, question_key(content), content, example.answer)[:24],
+        id=identify(leaf.path, example.id, content),
         leaf=leaf.path,
         kind=leaf.kind,
         language=leaf.language,

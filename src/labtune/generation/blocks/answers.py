@@ -34,6 +34,8 @@ class Answers:
                 start, end = ask.short
                 yield replace(row, answer=Answer(row.passage.document.text[start:end], (ask.short,)))
             elif ask.polarity:
-                yield replace(row, answer=Answer(teacher.yes_no(ask.polarity, fact.answer.text), fact.answer.spans))
+                yield replace(
+                    row, answer=Answer(teacher.yes_no(ask.polarity, fact.answer.text), fact.answer.spans)
+                )
             else:
                 yield replace(row, answer=fact.answer)

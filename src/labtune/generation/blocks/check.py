@@ -14,7 +14,9 @@ _CONTROL = re.compile(r"[\x00-\x1f]|\{\w*\}")
 _DOUBLED = re.compile(r"\b(the|a|an|of|to|is|are|in|my|does|do) \1\b", re.I)
 _DANGLING = re.compile(r"(?:^|\s)(?:the|a|an|of my|whether)[?.!]?$", re.I)
 _CJK = re.compile(r"[\u3400-\u9fff]")
-_GLUE = re.compile(r"^(?:Yes|No|是的|不是|可以|不可以|不能|能|要|不|是|不行|需要|不需要|对|没有|有|不用)?[\s,.:;，。、：；]*$")
+_GLUE = re.compile(
+    r"^(?:Yes|No|是的|不是|可以|不可以|不能|能|要|不|是|不行|需要|不需要|对|没有|有|不用)?[\s,.:;，。、：；]*$"
+)
 
 
 class Check:
@@ -40,22 +42,36 @@ class Check:
                 yield row
             else:
                 answer = row.answer.text if row.answer else ""
-                self._context.reject("check", reason, {"question": row.question, "answer": answer, "form": row.form})
+                self._context.reject(
+                    "check", reason, {"question": row.question, "answer": answer, "form": row.form}
+                )
 
     def fault(self, row: Row) -> str | None:
         """Why a row is not sound, or None."""
         answer = row.answer
         if answer is None or not answer.text.strip():
             return "no_answer"
-        if len(row.question) > self._config.longest_question or len(answer.text) > self._config.longest_answer:
+        if (
+            len(row.question) > self._config.longest_question
+            or len(answer.text) > self._config.longest_answer
+        ):
             return "too_long"
-        if len(row.question) < 2 or _CONTROL.search(row.question) or _DOUBLED.search(row.question) or _DANGLING.search(row.question):
+        if (
+            len(row.question) < 2
+            or _CONTROL.search(row.question)
+            or _DOUBLED.search(row.question)
+            or _DANGLING.search(row.question)
+        ):
             return "malformed"
         if bool(_CJK.search(row.passage.text)) != bool(_CJK.search(row.question)):
             return "language"
         if not grounded(answer, row.passage.document.text):
             return "not_grounded"
-        if row.length == "short" and not (row.ask and row.ask.polarity) and _gives_away(row.question, answer.text):
+        if (
+            row.length == "short"
+            and not (row.ask and row.ask.polarity)
+            and _gives_away(row.question, answer.text)
+        ):
             return "answer_in_question"
         return None
 

@@ -60,7 +60,9 @@ class Joins:
 def _whole(row: Row) -> bool:
     """True for a plain sentence with its end."""
     assert row.fact is not None
-    return row.passage.statement is None and row.passage.text.endswith(_ENDS) and len(row.fact.answer.spans) <= 2
+    return (
+        row.passage.statement is None and row.passage.text.endswith(_ENDS) and len(row.fact.answer.spans) <= 2
+    )
 
 
 def _joined_fact(left: Fact, right: Fact, answer: Answer) -> Fact:
@@ -82,7 +84,11 @@ def _join_lists(items: list[Row], longest: int) -> list[Row]:
         intro = result[index].passage
         stop = index + 1
         if intro.statement is None and intro.text.rstrip().endswith((":", "：")):
-            while stop < len(result) and result[stop].passage.statement is None and not intro_like(result[stop].passage.text):
+            while (
+                stop < len(result)
+                and result[stop].passage.statement is None
+                and not intro_like(result[stop].passage.text)
+            ):
                 if sum(len(row.passage.text) for row in result[index : stop + 1]) > longest * 2:
                     break
                 stop += 1
@@ -91,7 +97,9 @@ def _join_lists(items: list[Row], longest: int) -> list[Row]:
                 for place in range(index, stop):
                     row = result[place]
                     assert row.fact is not None
-                    result[place] = replace(row, fact=replace(row.fact, answer=answer, listed=result[index].passage.text))
+                    result[place] = replace(
+                        row, fact=replace(row.fact, answer=answer, listed=result[index].passage.text)
+                    )
         index = max(stop, index + 1)
     return result
 

@@ -30,8 +30,12 @@ class Phrasing:
     class Config(Section):
         """Shares of the leaf's `phrasings`."""
 
-        short_share: float = Field(0.5, ge=0, le=4, description="Questions for short answers, per question for a long one.")
-        joined_share: float = Field(0.25, ge=0, le=4, description="Questions for a joined pair, per question for one sentence.")
+        short_share: float = Field(
+            0.5, ge=0, le=4, description="Questions for short answers, per question for a long one."
+        )
+        joined_share: float = Field(
+            0.25, ge=0, le=4, description="Questions for a joined pair, per question for one sentence."
+        )
 
     name = "phrasing"
 
@@ -61,7 +65,9 @@ class Phrasing:
         for ask, question in self._fresh(phrasings, number, fact.id):
             yield replace(row, question=question, form=ask.form, ask=ask, length="long", fact_id=fact.id)
 
-    def _fresh(self, phrasings: Iterator[tuple[Ask, str]], number: int, fact_id: str) -> Iterator[tuple[Ask, str]]:
+    def _fresh(
+        self, phrasings: Iterator[tuple[Ask, str]], number: int, fact_id: str
+    ) -> Iterator[tuple[Ask, str]]:
         """Distinct questions that no other fact of the leaf has taken."""
         found = 0
         for ask, question in islice(phrasings, number * 14 + 60):
@@ -74,22 +80,40 @@ class Phrasing:
             if found >= number:
                 return
 
-    def _short(self, row: Row, fact: Fact, teacher: Teacher, draw: random.Random, number: int) -> Iterator[Row]:
-        spans = list(dict.fromkeys(ask.short for ask in fact.asks if ask.short is not None and ask.family != "cloze"))[:3]
+    def _short(
+        self, row: Row, fact: Fact, teacher: Teacher, draw: random.Random, number: int
+    ) -> Iterator[Row]:
+        spans = list(
+            dict.fromkeys(ask.short for ask in fact.asks if ask.short is not None and ask.family != "cloze")
+        )[:3]
         for span in spans:
-            mine = replace(fact, asks=tuple(ask for ask in fact.asks if ask.short == span and ask.family != "cloze"))
+            mine = replace(
+                fact, asks=tuple(ask for ask in fact.asks if ask.short == span and ask.family != "cloze")
+            )
             share = max(LEAST, number // len(spans))
-            brief = ((ask, teacher.brief(question, draw)) for ask, question in teacher.phrasings(mine, row.passage, draw)
-                     if ask.family in ("sentence", "statement"))
+            brief = (
+                (ask, teacher.brief(question, draw))
+                for ask, question in teacher.phrasings(mine, row.passage, draw)
+                if ask.family in ("sentence", "statement")
+            )
             self._context.count("asked", share)
             for ask, question in self._fresh(brief, share, f"{fact.id}:{span[0]}"):
-                yield replace(row, question=question, form=ask.form, ask=ask, length="short",
-                              fact_id=content_hash(fact.id, span[0], span[1])[:16])
+                yield replace(
+                    row,
+                    question=question,
+                    form=ask.form,
+                    ask=ask,
+                    length="short",
+                    fact_id=content_hash(fact.id, span[0], span[1])[:16],
+                )
         polar = tuple(ask for ask in fact.asks if ask.polarity)
         if polar:
             mine = replace(fact, asks=polar)
-            brief = ((ask, teacher.brief(question, draw)) for ask, question in teacher.phrasings(mine, row.passage, draw)
-                     if ask.polarity)
+            brief = (
+                (ask, teacher.brief(question, draw))
+                for ask, question in teacher.phrasings(mine, row.passage, draw)
+                if ask.polarity
+            )
             for ask, question in self._fresh(brief, max(2, number // 8), fact.id):
                 yield replace(row, question=question, form=ask.form, ask=ask, length="short", fact_id=fact.id)
 
@@ -104,7 +128,9 @@ def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iter
     for (first_ask, first), (second_ask, other) in zip(left, right, strict=False):
         if first_ask.form == "keyword" and second_ask.form == "keyword":
             yield Ask("", "keyword", family="keyword"), f"{first} {other}"
-        elif first_ask.family == second_ask.family == "sentence" and not (first_ask.polarity or second_ask.polarity):
+        elif first_ask.family == second_ask.family == "sentence" and not (
+            first_ask.polarity or second_ask.polarity
+        ):
             combined = teacher.both(first, other)
             if combined:
                 yield Ask("", "joined", family="sentence"), combined

@@ -13,13 +13,31 @@ _TOPIC_END = re.compile(
     r"是|在(?!线)|要(?!求)|可以|能(?!力|量|源)|不|必须|应当|应该|应|需要|需|会(?!员|议)|有(?!效)|由|把|用(?!品|户)|分为|包括|位于|属于|最多|至少|每|已|正在|将|为(?!了)|"
     r"提前|上午|下午|早上|晚上|中午|\d|[一二两三四五六七八九十](?=[个天年元点楼次位名本种])|只有|都|也|自动|，|：|报销|收费|保存|休息|开始|停止|关闭|关门|开门|从|到|被|拆除|安排|有效"
 )
-_CONDITION = re.compile(r"^((?:如果|若|要是|当)?[^，。]{2,14}?(?:时候|以前|以后|之前|之后|时|前|后|以内|期间|的人|的患者))(?=[，]?(?:要|应|需|必须|不|可|请|能|先|得|禁|最|会|在|多))")
-_MODALS = (
-    ("不可以", "cannot"), ("不能", "cannot"), ("不得", "cannot"), ("不允许", "cannot"), ("禁止", "cannot"), ("不要", "cannot"), ("不应", "cannot"),
-    ("不用", "noneed"), ("不需要", "noneed"), ("不必", "noneed"), ("不收", "noneed"),
-    ("可以", "can"), ("必须", "need"), ("需要", "need"), ("应该", "need"), ("应当", "need"), ("要", "need"), ("能", "can"), ("须", "need"),
+_CONDITION = re.compile(
+    r"^((?:如果|若|要是|当)?[^，。]{2,14}?(?:时候|以前|以后|之前|之后|时|前|后|以内|期间|的人|的患者))(?=[，]?(?:要|应|需|必须|不|可|请|能|先|得|禁|最|会|在|多))"
 )
-_OBJECT_VERBS = "带上 携带 带 出示 取下 穿 喝 吃 交 填写 填 选择 领取 准备 提供 佩戴 使用 支付 包括 包含 属于 称为 叫做 名叫 生产 发现 发明 种植 借 放 买 写 看 涂 服用 避免 停用 保持 提交".split()
+_MODALS = (
+    ("不可以", "cannot"),
+    ("不能", "cannot"),
+    ("不得", "cannot"),
+    ("不允许", "cannot"),
+    ("禁止", "cannot"),
+    ("不要", "cannot"),
+    ("不应", "cannot"),
+    ("不用", "noneed"),
+    ("不需要", "noneed"),
+    ("不必", "noneed"),
+    ("不收", "noneed"),
+    ("可以", "can"),
+    ("必须", "need"),
+    ("需要", "need"),
+    ("应该", "need"),
+    ("应当", "need"),
+    ("要", "need"),
+    ("能", "can"),
+    ("须", "need"),
+)
+_OBJECT_VERBS = ["带上", "携带", "带", "出示", "取下", "穿", "喝", "吃", "交", "填写", "填", "选择", "领取", "准备", "提供", "佩戴", "使用", "支付", "包括", "包含", "属于", "称为", "叫做", "名叫", "生产", "发现", "发明", "种植", "借", "放", "买", "写", "看", "涂", "服用", "避免", "停用", "保持", "提交"]
 _PERSON = re.compile(r"医生|主任|院长|所长|校长|经理|负责人|老师|作者|馆长|店长|教授|先生|女士|创始人|发明人")
 _PRONOUN = re.compile(r"^(它们|他们|她们|它|他|她|该\w{1,3}|其)")
 
@@ -81,8 +99,20 @@ def clause_asks(clause: Clause, offset: int, subject: str) -> Iterator[Ask]:
     yield from _object_asks(base, offset + clause.start - shift, shift)
     yield from _agent_asks(base, offset + clause.start - shift, shift)
     if len(base) <= 30:
-        yield Ask(f"{base}吗", "yes_no", polarity="yes" if not _negative(base) else "right", weight=1, family="yes_no")
-        yield Ask(f"是不是{base}", "yes_no", polarity="right" if _negative(base) else "yes", weight=1, family="yes_no")
+        yield Ask(
+            f"{base}吗",
+            "yes_no",
+            polarity="yes" if not _negative(base) else "right",
+            weight=1,
+            family="yes_no",
+        )
+        yield Ask(
+            f"是不是{base}",
+            "yes_no",
+            polarity="right" if _negative(base) else "yes",
+            weight=1,
+            family="yes_no",
+        )
 
 
 def _negative(text: str) -> bool:
@@ -97,7 +127,12 @@ def _standalone(clause: Clause, subject: str) -> tuple[str, int]:
         joint = "的" if pronoun.group() == "其" and not rest.startswith("的") else ""
         text = subject + joint + rest
         return text, len(text) - len(clause.text)
-    if clause.topic and not clause.text.startswith(clause.topic) and not topic_of(clause.text) and not _CONDITION.match(clause.text):
+    if (
+        clause.topic
+        and not clause.text.startswith(clause.topic)
+        and not topic_of(clause.text)
+        and not _CONDITION.match(clause.text)
+    ):
         return clause.topic + clause.text, len(clause.topic)
     return clause.text, 0
 
@@ -106,30 +141,64 @@ def _span_asks(base: str, span: TypedSpan, origin: int, shift: int) -> Iterator[
     if len(base) > 44 or span.start < shift:
         return
     short = (origin + span.start, origin + span.end)
-    form = {"money": "how_much", "duration": "how_long", "clock": "when", "date": "when", "weekday": "when", "always": "when",
-            "floor": "where", "place": "where", "percent": "how_much", "count": "how_many", "ordinal": "when"}.get(span.kind, "how_much")
+    form = {
+        "money": "how_much",
+        "duration": "how_long",
+        "clock": "when",
+        "date": "when",
+        "weekday": "when",
+        "always": "when",
+        "floor": "where",
+        "place": "where",
+        "percent": "how_much",
+        "count": "how_many",
+        "ordinal": "when",
+    }.get(span.kind, "how_much")
     for word in span.asks:
         yield Ask(base[: span.start] + word + base[span.end :], form, short=short, weight=4)
     before = base[: span.start].rstrip("约")
-    if span.kind == "money" and (owner := re.match(r"(.{2,14}?)(?:的?(?:费用?|价格|押金)?是|要交?|收费?|每)", base)):
+    if span.kind == "money" and (
+        owner := re.match(r"(.{2,14}?)(?:的?(?:费用?|价格|押金)?是|要交?|收费?|每)", base)
+    ):
         name = owner.group(1)
         for tail in ("要多少钱", "多少钱", "怎么收费", "贵不贵"):
             yield Ask(f"{name}{tail}", "how_much", short=short, weight=2)
-    if span.kind in ("floor", "place") and before.endswith("在") and 1 < len(before[:-1]) <= 14 and span.end == len(base):
+    if (
+        span.kind in ("floor", "place")
+        and before.endswith("在")
+        and 1 < len(before[:-1]) <= 14
+        and span.end == len(base)
+    ):
         name = before[:-1]
-        for text in (f"{name}在哪", f"去{name}怎么走", f"{name}怎么走", f"{name}的位置在哪里", f"怎么找到{name}", f"{name}在什么位置"):
+        for text in (
+            f"{name}在哪",
+            f"去{name}怎么走",
+            f"{name}怎么走",
+            f"{name}的位置在哪里",
+            f"怎么找到{name}",
+            f"{name}在什么位置",
+        ):
             yield Ask(text, "where", short=short, weight=2)
         if span.kind == "floor":
             yield Ask(f"去{name}要到几楼", "where", short=short, weight=2)
-    frequency = re.search(r"每(?:隔)?(?:个)?(?:[一二两三四五六七八九十\d]+)?(?:个)?(?:天|周|星期|月|年|小时)", base)
+    frequency = re.search(
+        r"每(?:隔)?(?:个)?(?:[一二两三四五六七八九十\d]+)?(?:个)?(?:天|周|星期|月|年|小时)", base
+    )
     if span.kind == "count" and span.asks and base[span.start : span.end].endswith("次") and frequency:
-        yield Ask(base[: frequency.start()] + "多久" + base[frequency.end() :], "how_often", weight=4,
-                  short=(origin + frequency.start(), origin + frequency.end()))
+        yield Ask(
+            base[: frequency.start()] + "多久" + base[frequency.end() :],
+            "how_often",
+            weight=4,
+            short=(origin + frequency.start(), origin + frequency.end()),
+        )
 
 
 def frequency_asks(base: str, origin: int) -> Iterator[Ask]:
     """`每个月要复诊一次` -> `多久要复诊一次`."""
-    match = re.search(r"每(?:隔)?(?:个)?(?:[一二两三四五六七八九十\d]+)?(?:个)?(?:天|周|星期|月|年|小时)(?=.{0,8}[一二两三四五六]次)", base)
+    match = re.search(
+        r"每(?:隔)?(?:个)?(?:[一二两三四五六七八九十\d]+)?(?:个)?(?:天|周|星期|月|年|小时)(?=.{0,8}[一二两三四五六]次)",
+        base,
+    )
     if match is None:
         return
     short = (origin + match.start(), origin + match.end())
@@ -139,24 +208,43 @@ def frequency_asks(base: str, origin: int) -> Iterator[Ask]:
 
 def _definition(base: str, clause: Clause, offset: int, shift: int) -> Iterator[Ask]:
     match = re.match(r"([^是，]{1,16}?)(?:的全称|的意思|指的)?(是|叫做|称为|名叫)(?!不是|否)(.{1,40})$", base)
-    if match is None or base.startswith(("但", "可", "于", "还")) or match.group(1).endswith(("不", "就", "也", "都", "只")):
+    if (
+        match is None
+        or base.startswith(("但", "可", "于", "还"))
+        or match.group(1).endswith(("不", "就", "也", "都", "只"))
+    ):
         return
     left, value = match.group(1), match.group(3)
     start = offset + clause.start - shift + match.start(3)
     short = (start, start + len(value)) if match.start(3) >= shift else None
-    if re.search(r"\d|^[一二两三四五六七八九十]", value) and not value.startswith(("一种", "一家", "一个", "一座", "一位", "一所", "一名", "一条", "一部", "一项", "一本")):
+    if re.search(r"\d|^[一二两三四五六七八九十]", value) and not value.startswith(
+        ("一种", "一家", "一个", "一座", "一位", "一所", "一名", "一条", "一部", "一项", "一本")
+    ):
         word = "什么" if re.search("密码|名字|名称", left) else "多少"
-        if not typed_spans(base[: 0] + value):
+        if not typed_spans(base[:0] + value):
             yield Ask(f"{left}是{word}", "value", short=short, weight=5)
             yield Ask(f"{left}是什么", "value", short=short, weight=4)
         return
     if _PERSON.search(left + value):
-        for text in (f"{left}是谁", f"谁是{left}", f"{left}叫什么名字", f"{left}是哪位", f"{left}叫什么", f"{left}是哪一位"):
+        for text in (
+            f"{left}是谁",
+            f"谁是{left}",
+            f"{left}叫什么名字",
+            f"{left}是哪位",
+            f"{left}叫什么",
+            f"{left}是哪一位",
+        ):
             yield Ask(text, "who", short=short, weight=3)
         return
     if re.search("地址|位置|地点", left):
         owner = re.sub("的?(?:地址|位置|地点)$", "", left)
-        for text in (f"{left}是什么", f"{left}是哪里", f"{left}在哪里", f"{owner or '这里'}在哪里", f"{owner or '这里'}怎么走"):
+        for text in (
+            f"{left}是什么",
+            f"{left}是哪里",
+            f"{left}在哪里",
+            f"{owner or '这里'}在哪里",
+            f"{owner or '这里'}怎么走",
+        ):
             yield Ask(text, "where", short=short, weight=3)
         return
     if len(left) < 2:
@@ -169,7 +257,11 @@ def _definition(base: str, clause: Clause, offset: int, shift: int) -> Iterator[
 def _modal_asks(base: str) -> Iterator[Ask]:
     for word, polarity in _MODALS:
         place = base.find(word)
-        if place < 0 or (word == "要" and base[place : place + 2] in ("要求", "要是", "要么", "要素")) or (word == "能" and base[place - 1 : place] in ("功", "可", "智", "不", "性")):
+        if (
+            place < 0
+            or (word == "要" and base[place : place + 2] in ("要求", "要是", "要么", "要素"))
+            or (word == "能" and base[place - 1 : place] in ("功", "可", "智", "不", "性"))
+        ):
             continue
         head, tail = base[:place], base[place + len(word) :]
         if not tail or len(base) > 36:
@@ -181,7 +273,12 @@ def _modal_asks(base: str) -> Iterator[Ask]:
 def _modal_frames(head: str, word: str, tail: str, polarity: str) -> Iterator[Ask]:
     if polarity in ("can", "cannot"):
         positive = {"不要": "", "禁止": ""}.get(word, "能")
-        for text in (f"{head}能{tail}吗", f"{head}可以{tail}吗", f"{head}能不能{tail}", f"{head}可不可以{tail}"):
+        for text in (
+            f"{head}能{tail}吗",
+            f"{head}可以{tail}吗",
+            f"{head}能不能{tail}",
+            f"{head}可不可以{tail}",
+        ):
             yield Ask(text, "permission", polarity=polarity, weight=3, family="yes_no")
         if polarity == "cannot" and not positive:
             yield Ask(f"{head}{tail}行不行", "permission", polarity=polarity, weight=2, family="yes_no")
@@ -192,10 +289,21 @@ def _modal_frames(head: str, word: str, tail: str, polarity: str) -> Iterator[As
         yield Ask(f"{head}还要交{tail}吗", "permission", polarity="nocharge", weight=3, family="yes_no")
         yield Ask(f"{head}要再付{tail}吗", "permission", polarity="nocharge", weight=2, family="yes_no")
     elif polarity == "noneed":
-        for text in (f"{head}要{tail}吗", f"{head}需要{tail}吗", f"{head}要不要{tail}", f"{head}用{tail}吗", f"{head}必须{tail}吗"):
+        for text in (
+            f"{head}要{tail}吗",
+            f"{head}需要{tail}吗",
+            f"{head}要不要{tail}",
+            f"{head}用{tail}吗",
+            f"{head}必须{tail}吗",
+        ):
             yield Ask(text, "permission", polarity=polarity, weight=3, family="yes_no")
     else:
-        for text in (f"{head}要{tail}吗", f"{head}需要{tail}吗", f"{head}要不要{tail}", f"{head}一定要{tail}吗"):
+        for text in (
+            f"{head}要{tail}吗",
+            f"{head}需要{tail}吗",
+            f"{head}要不要{tail}",
+            f"{head}一定要{tail}吗",
+        ):
             yield Ask(text, "permission", polarity=polarity, weight=2, family="yes_no")
     yield from _condition_frames(head)
 
@@ -206,14 +314,24 @@ def _condition_frames(head: str) -> Iterator[Ask]:
     if not 2 < len(head) <= 20:
         return
     if head.endswith(("时", "前", "后", "时候", "以前", "以后", "之前", "之后", "期间", "内")):
-        for tail in ("要做什么", "要注意什么", "有什么要求", "怎么办", "需要注意些什么", "要准备什么", "该怎么做"):
+        for tail in (
+            "要做什么",
+            "要注意什么",
+            "有什么要求",
+            "怎么办",
+            "需要注意些什么",
+            "要准备什么",
+            "该怎么做",
+        ):
             yield Ask(f"{head}{tail}", "condition", weight=2)
     elif head.endswith(("的人", "患者", "的患者", "病人", "儿童", "者")):
         for tail in ("要怎么办", "要注意什么", "有什么规定", "该怎么做", "要做什么"):
             yield Ask(f"{head}{tail}", "condition", weight=2)
         who = re.sub("的(?:人|患者|病人|儿童)$", "", head)
         if who != head:
-            yield Ask(f"{who}了怎么办" if not who.endswith(("好", "了")) else f"{who}怎么办", "condition", weight=2)
+            yield Ask(
+                f"{who}了怎么办" if not who.endswith(("好", "了")) else f"{who}怎么办", "condition", weight=2
+            )
             yield Ask(f"我{who}，该怎么办", "condition", weight=2)
     else:
         for tail in ("要注意什么", "有什么要求", "怎么办理", "有什么规定"):
@@ -235,7 +353,10 @@ def _object_asks(base: str, origin: int, shift: int) -> Iterator[Ask]:
 
 
 def _agent_asks(base: str, origin: int, shift: int) -> Iterator[Ask]:
-    match = re.search(r"由([^，。由]{2,10}?)(自己承担|承担|保管|负责|提供|支付|组成|创办|发明|设计|管理|主持|决定|发现|创立|编写|制作|建造)", base)
+    match = re.search(
+        r"由([^，。由]{2,10}?)(自己承担|承担|保管|负责|提供|支付|组成|创办|发明|设计|管理|主持|决定|发现|创立|编写|制作|建造)",
+        base,
+    )
     if match is None or match.start() < shift:
         return
     short = (origin + match.start(1), origin + match.end(1))

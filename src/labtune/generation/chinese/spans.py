@@ -12,7 +12,7 @@ _UNIT_TIME = r"(?:个?工作日|个?小时|个?钟头|分钟|秒钟?|个?星期|
 _CLOCK = r"(?:\d{1,2}|[一二两三四五六七八九十]{1,3})(?:点(?:钟|半|\d{1,2}分?|[一二三四五]?十[一二三四五六七八九]?分)?|[:：]\d{2})"
 _PART = r"(?:上午|下午|早上|早晨|晚上|中午|凌晨|夜里|傍晚)"
 _DAY = r"(?:每?(?:周|星期|礼拜)[一二三四五六日天末])"
-_MEASURES = "个人 名 位 次 本 张 份 件 种 条 只 粒 片 袋 盒 瓶 间 台 辆 座 颗 部 篇 期 场 届 项 家 所 头 匹 棵 把 双 剂 支 个 人 门 层 针 杯 章 枚 对 组 级 号 款 步 句 幅 处 艘 架".split()
+_MEASURES = ["个人", "名", "位", "次", "本", "张", "份", "件", "种", "条", "只", "粒", "片", "袋", "盒", "瓶", "间", "台", "辆", "座", "颗", "部", "篇", "期", "场", "届", "项", "家", "所", "头", "匹", "棵", "把", "双", "剂", "支", "个", "人", "门", "层", "针", "杯", "章", "枚", "对", "组", "级", "号", "款", "步", "句", "幅", "处", "艘", "架"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +28,25 @@ class TypedSpan:
 _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
     ("always", re.compile(r"(?:每天)?(?:24|二十四)小时(?=开放|服务|营业|有人|值班|接诊)")),
     ("phone", re.compile(r"(?<![\d-])(?:\d{3,4}-\d{4,8}|1\d{10}|\d{3}-\d{3}-\d{4}|\d{5,8})(?![\d元])")),
-    ("date", re.compile(r"(?:公元前)?\d{1,4}年(?:\d{1,2}月(?:\d{1,2}[日号])?)?(?:[至到-]\d{1,4}年?(?:\d{1,2}月(?:\d{1,2}[日号])?)?)?(?![以之]?[内后前])|\d{1,2}月\d{1,2}[日号]|\d{1,2}世纪(?:\d0年代)?")),
-    ("clock", re.compile(rf"(?:(?:当天|前一天|第二天|次日|每天){_PART}?|{_PART})?{_CLOCK}(?:[至到—~-]{_PART}?{_CLOCK})?")),
+    (
+        "date",
+        re.compile(
+            r"(?:公元前)?\d{1,4}年(?:\d{1,2}月(?:\d{1,2}[日号])?)?(?:[至到-]\d{1,4}年?(?:\d{1,2}月(?:\d{1,2}[日号])?)?)?(?![以之]?[内后前])|\d{1,2}月\d{1,2}[日号]|\d{1,2}世纪(?:\d0年代)?"
+        ),
+    ),
+    (
+        "clock",
+        re.compile(
+            rf"(?:(?:当天|前一天|第二天|次日|每天){_PART}?|{_PART})?{_CLOCK}(?:[至到—~-]{_PART}?{_CLOCK})?"
+        ),
+    ),
     ("weekday", re.compile(rf"{_DAY}(?:[、和与及至到]{_DAY})*{_PART}?")),
     ("money", re.compile(rf"{_ABOUT}{NUMBER}(?:万|亿)?(?:元|块钱?|美元|欧元|日元)")),
     ("percent", re.compile(rf"{_ABOUT}{NUMBER}%|百分之{NUMBER}|{NUMBER}分之{NUMBER}")),
-    ("temperature", re.compile(rf"(?:零下)?{NUMBER}(?:摄氏度|度|℃|°C)(?:[至到~-]{NUMBER}(?:摄氏度|度|℃|°C))?")),
+    (
+        "temperature",
+        re.compile(rf"(?:零下)?{NUMBER}(?:摄氏度|度|℃|°C)(?:[至到~-]{NUMBER}(?:摄氏度|度|℃|°C))?"),
+    ),
     ("ordinal", re.compile(rf"第{NUMBER}(?:天|周|年|个月|次|名|位|届|章|条|步)")),
     ("duration", re.compile(rf"{_ABOUT}{NUMBER}(?:[至到~-]{NUMBER})?{_UNIT_TIME}(?:半)?")),
     ("floor", re.compile(rf"(?:地下)?{NUMBER}(?:楼|层)(?:[东西南北](?:侧|边|面)|大厅)?")),
@@ -70,11 +83,19 @@ def _asks(kind: str, match: re.Match[str], text: str) -> Iterator[str]:
         if re.search("电话|号码|热线|传真", before):
             yield from ("多少", "什么")
     elif kind == "date":
-        yield from ("什么时候", "哪一年", "哪年") if re.fullmatch(r"(?:公元前)?\d{1,4}年", word) else ("什么时候", "什么时间")
+        yield from (
+            ("什么时候", "哪一年", "哪年")
+            if re.fullmatch(r"(?:公元前)?\d{1,4}年", word)
+            else ("什么时候", "什么时间")
+        )
     elif kind == "clock":
         between = bool(re.search("[至到—~-]", word))
         prefix = "前一天" if word.startswith("前一天") else ""
-        yield from (("几点到几点", "什么时候", "什么时间") if between else (f"{prefix}几点", "什么时候" if not prefix else "前一天什么时候"))
+        yield from (
+            ("几点到几点", "什么时候", "什么时间")
+            if between
+            else (f"{prefix}几点", "什么时候" if not prefix else "前一天什么时候")
+        )
     elif kind == "weekday":
         yield from ("星期几", "周几", "什么时候", "哪天")
     elif kind == "money":
@@ -120,7 +141,9 @@ _PLACE = re.compile(
 def _places(text: str, taken: list[tuple[int, int]]) -> Iterator[TypedSpan]:
     for match in _PLACE.finditer(text):
         start, end = match.span(1)
-        if any(start < right and end > left for left, right in taken) or text[start:end].endswith(("时间里", "期间内", "基础上", "程度上", "以内")):
+        if any(start < right and end > left for left, right in taken) or text[start:end].endswith(
+            ("时间里", "期间内", "基础上", "程度上", "以内")
+        ):
             continue
         yield TypedSpan(start, end, "place", ("哪里", "哪儿", "什么地方"))
         return

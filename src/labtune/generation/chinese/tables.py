@@ -25,7 +25,13 @@ def cell_asks(statement: TableStatement, offset: int, text: str) -> Iterator[Ask
     elif "floor" in kinds or re.search("楼层|位置|地点|地址|房间|房号", column):
         yield from _where(row, column, value, short)
     elif "money" in kinds or re.search("价|费|金额|票", column):
-        for question in (f"{row}多少钱", f"{row}的{column}是多少", f"{row}要多少钱", f"{row}怎么收费", f"{row}贵吗"):
+        for question in (
+            f"{row}多少钱",
+            f"{row}的{column}是多少",
+            f"{row}要多少钱",
+            f"{row}怎么收费",
+            f"{row}贵吗",
+        ):
             yield Ask(question, "table_cell", short=short, weight=4)
     elif kinds & {"clock", "weekday", "date"} or re.search("时间|日期", column):
         for question in (f"{row}的{column}是什么时候", f"{row}是什么时候", f"{row}什么时候", f"{row}几点"):
@@ -37,30 +43,67 @@ def cell_asks(statement: TableStatement, offset: int, text: str) -> Iterator[Ask
         yield Ask(f"{row}的{column}是多少", "table_cell", short=short, weight=5)
         yield Ask(f"{row}{column}多少", "table_cell", short=short, weight=4)
     elif re.search("怎么办|处理|解决|措施|做法|办法", column):
-        for question in (f"{row}怎么办", f"{row}怎么处理", f"{row}该怎么做", f"出现{row}怎么办", f"遇到{row}要做什么"):
+        for question in (
+            f"{row}怎么办",
+            f"{row}怎么处理",
+            f"{row}该怎么做",
+            f"出现{row}怎么办",
+            f"遇到{row}要做什么",
+        ):
             yield Ask(question, "table_cell", short=short, weight=4)
     elif re.search("含义|意思|说明|原因", column):
-        for question in (f"{row}是什么意思", f"{row}表示什么", f"{row}说明什么", f"为什么会{row}", f"{row}是怎么回事"):
+        for question in (
+            f"{row}是什么意思",
+            f"{row}表示什么",
+            f"{row}说明什么",
+            f"为什么会{row}",
+            f"{row}是怎么回事",
+        ):
             yield Ask(question, "table_cell", short=short, weight=4)
     yield Ask(f"{text.rstrip('。')}吗", "yes_no", polarity="yes", weight=1, family="yes_no")
 
 
 def _person(row: str, column: str, value: str, short: tuple[int, int] | None) -> Iterator[Ask]:
     for question in (
-        f"{row}的{column}是谁", f"{row}的{column}叫什么名字", f"谁是{row}的{column}", f"{row}{column}是哪位", f"{row}的{column}叫什么",
-        f"{row}由谁负责", f"{row}的负责人是谁",
+        f"{row}的{column}是谁",
+        f"{row}的{column}叫什么名字",
+        f"谁是{row}的{column}",
+        f"{row}{column}是哪位",
+        f"{row}的{column}叫什么",
+        f"{row}由谁负责",
+        f"{row}的负责人是谁",
     ):
         yield Ask(question, "who", short=short, weight=4)
-    for question in (f"{value}是谁", f"{value}是哪个科的" if row.endswith("科") else f"{value}负责哪里", f"{value}在哪个部门",
-                     f"{value}是做什么的", f"想找{value}，去哪里"):
+    for question in (
+        f"{value}是谁",
+        f"{value}是哪个科的" if row.endswith("科") else f"{value}负责哪里",
+        f"{value}在哪个部门",
+        f"{value}是做什么的",
+        f"想找{value}，去哪里",
+    ):
         yield Ask(question, "table_reverse", weight=2)
 
 
 def _where(row: str, column: str, value: str, short: tuple[int, int] | None) -> Iterator[Ask]:
     floor = value.endswith(("楼", "层"))
-    questions = [f"{row}在哪里", f"{row}在哪", f"{row}怎么走", f"去{row}怎么走", f"{row}在什么地方", f"我要去{row}，在哪里"]
+    questions = [
+        f"{row}在哪里",
+        f"{row}在哪",
+        f"{row}怎么走",
+        f"去{row}怎么走",
+        f"{row}在什么地方",
+        f"我要去{row}，在哪里",
+    ]
     if floor:
-        questions += [f"{row}在几楼", f"{row}在哪一层", f"{row}在哪层楼", f"去{row}上几楼", f"{row}是几楼", f"看{row}去几楼", f"{row}在几层"]
+        questions += [
+            f"{row}在几楼",
+            f"{row}在哪一层",
+            f"{row}在哪层楼",
+            f"去{row}上几楼",
+            f"{row}是几楼",
+            f"看{row}去几楼",
+            f"{row}在几层",
+        ]
     for question in questions:
         yield Ask(question, "where", short=short, weight=4)
     for question in (f"{value}是什么", f"{value}有什么", f"{value}是哪里"):

@@ -17,7 +17,15 @@ from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Answer, Ask, Fact, Passage
 
 _PRONOUN = re.compile(r"^(它们|他们|她们|它|他|她|其)(?!他|余|中|实)")
-_YES_NO = {"yes": "是的", "right": "是的", "can": "可以", "cannot": "不可以", "need": "要", "noneed": "不用", "nocharge": "不用"}
+_YES_NO = {
+    "yes": "是的",
+    "right": "是的",
+    "can": "可以",
+    "cannot": "不可以",
+    "need": "要",
+    "noneed": "不用",
+    "nocharge": "不用",
+}
 
 
 @dataclass(slots=True)
@@ -45,7 +53,9 @@ class ChineseTeacher:
         if referent is None or pronoun is None or pronoun.group() == "其":
             return Answer(passage.text, ((passage.start, passage.end),))
         name = passage.document.text[referent[0] : referent[1]]
-        return Answer(name + passage.text[pronoun.end() :], (referent, (passage.start + pronoun.end(), passage.end)))
+        return Answer(
+            name + passage.text[pronoun.end() :], (referent, (passage.start + pronoun.end(), passage.end))
+        )
 
     def fact(self, passage: Passage) -> Fact:
         """What a passage states and the ways to ask for it."""
@@ -126,7 +136,12 @@ def phrase(ask: Ask, draw: random.Random) -> str:
 
 
 def _interrogative(text: str) -> bool:
-    return bool(re.search("什么|怎么|几|多少|谁|哪|吗|多久|多长|不能|不要|怎样|没有|行不行|能不能|可不可以|是不是|如何|为什么", text)) and not text.startswith(("介绍", "说说", "想了解"))
+    return bool(
+        re.search(
+            "什么|怎么|几|多少|谁|哪|吗|多久|多长|不能|不要|怎样|没有|行不行|能不能|可不可以|是不是|如何|为什么",
+            text,
+        )
+    ) and not text.startswith(("介绍", "说说", "想了解"))
 
 
 def _tidy(text: str) -> str:
@@ -184,7 +199,11 @@ def _span_of(spans: list[TypedSpan], kind: str | None) -> TypedSpan | None:
 def _mentions(passage: Passage, subject: str, pool: tuple[str, ...]) -> Iterator[Ask]:
     frames = load_lexicon("zh_questions")
     topic = subject or topic_of(passage.text.rstrip("。"))
-    names = [name for name in dict.fromkeys([topic, *pool[:4]]) if 2 <= len(name) <= 10 and not re.search(r"^\d|[一二两三四五六七八九十]\w?$", name)]
+    names = [
+        name
+        for name in dict.fromkeys([topic, *pool[:4]])
+        if 2 <= len(name) <= 10 and not re.search(r"^\d|[一二两三四五六七八九十]\w?$", name)
+    ]
     for name in names[:3]:
         for frame in frames["mentions"]:
             yield Ask(frame.format(n=name), "mention", weight=1, family="mention")
@@ -198,7 +217,12 @@ def _cloze(passage: Passage) -> Iterator[Ask]:
         if span.start == 0:
             continue
         text = passage.text[: span.start] + "____" + passage.text[span.end :]
-        yield Ask(f"填空：{text}", "cloze", short=(passage.start + span.start, passage.start + span.end), family="cloze")
+        yield Ask(
+            f"填空：{text}",
+            "cloze",
+            short=(passage.start + span.start, passage.start + span.end),
+            family="cloze",
+        )
 
 
 def _question_words(text: str) -> tuple[str, ...]:
@@ -215,7 +239,7 @@ def _question_words(text: str) -> tuple[str, ...]:
 def _sound(asks: list[Ask]) -> Iterator[Ask]:
     seen: set[str] = set()
     for ask in asks:
-        if ask.text in seen or not 4 <= len(ask.text) <= 60 and ask.family != "cloze":
+        if ask.text in seen or (not 4 <= len(ask.text) <= 60 and ask.family != "cloze"):
             continue
         seen.add(ask.text)
         yield ask

@@ -11,17 +11,15 @@ from labtune.generation.lexicon import word_set
 CAUSE = ("because", "due", "since", "as", "owing")
 CONDITION = ("if", "when", "unless", "whenever", "while", "once")
 TIME_UNITS = frozenset(
-    "second seconds minute minutes hour hours day days week weeks month months year years decade century "
-    "centuries decades time times morning evening night nights afternoon summer winter spring autumn season noon midnight "
-    "monday tuesday wednesday thursday friday saturday sunday january february march april may june july august "
-    "september october november december today tomorrow weekend weekends am pm a.m. p.m. delivery".split()
+    ["second", "seconds", "minute", "minutes", "hour", "hours", "day", "days", "week", "weeks", "month", "months", "year", "years", "decade", "century", "centuries", "decades", "time", "times", "morning", "evening", "night", "nights", "afternoon", "summer", "winter", "spring", "autumn", "season", "noon", "midnight", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "today", "tomorrow", "weekend", "weekends", "am", "pm", "a.m.", "p.m.", "delivery"]
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Adjunct:
     """A phrase after the object. `kind`: when, where, why, duration, frequency, condition, purpose, manner,
-    agent, other."""
+    agent, other.
+    """
 
     kind: str
     tokens: tuple[Token, ...]
@@ -91,7 +89,9 @@ def _clause_parts(tokens: list[Token]) -> list[list[Token]]:
         depth += (token.text in "([") - (token.text in ")]")
         following = tokens[index + 1] if index + 1 < len(tokens) else None
         joint = token.text == ";" or (
-            token.text == "," and following is not None and following.low in ("and", "but", "while", "although", "whereas", "so")
+            token.text == ","
+            and following is not None
+            and following.low in ("and", "but", "while", "although", "whereas", "so")
         )
         if joint and depth == 0 and following is not None:
             skip = 1 if token.text == ";" else 2
@@ -99,7 +99,12 @@ def _clause_parts(tokens: list[Token]) -> list[list[Token]]:
             if parse(parts[-1]) is not None and parse(rest) is not None and _has_subject(rest):
                 parts.append([])
                 continue
-        if not parts[-1] and len(parts) > 1 and token.tag in ("CONJ", "SUB") and token.low not in ("if", "when"):
+        if (
+            not parts[-1]
+            and len(parts) > 1
+            and token.tag in ("CONJ", "SUB")
+            and token.low not in ("if", "when")
+        ):
             continue
         parts[-1].append(token)
     return parts
@@ -122,7 +127,9 @@ def _split_predicate(clause: Clause) -> tuple[Clause, Clause | None]:
             continue
         after = rest[index + 1 :]
         if _finite_start(after, clause):
-            first_rest = [token for token in rest[:index] if token.text != "," or token is not rest[index - 1]]
+            first_rest = [
+                token for token in rest[:index] if token.text != "," or token is not rest[index - 1]
+            ]
             complement, adjuncts = split_adjuncts(first_rest)
             first = replace(clause, object=tuple(complement), adjuncts=tuple(adjuncts))
             body = [*clause.subject, *after]
@@ -148,7 +155,7 @@ def parse(tokens: list[Token]) -> Clause | None:
     body = [token for token in tokens]
     while body and body[-1].tag == "PUNCT":
         body.pop()
-    if len(body) < 2 or any(token.text in ":;()[]“”\"" for token in body):
+    if len(body) < 2 or any(token.text in ':;()[]“”"' for token in body):
         body = _cut_brackets(body)
     if len(body) < 2:
         return None
@@ -173,7 +180,7 @@ def _cut_brackets(tokens: list[Token]) -> list[Token]:
             depth += 1
         elif token.text in ")]":
             depth = max(0, depth - 1)
-        elif depth == 0 and token.text not in "“”\"":
+        elif depth == 0 and token.text not in '“”"':
             if token.text in (";", ":"):
                 break
             kept.append(token)
@@ -181,7 +188,7 @@ def _cut_brackets(tokens: list[Token]) -> list[Token]:
 
 
 def _imperative_start(body: list[Token]) -> bool:
-    return len(body) > 2 and body[1].low in ("not",) or body[0].low == "don't"
+    return (len(body) > 2 and body[1].low in ("not",)) or body[0].low == "don't"
 
 
 def _imperative(body: list[Token]) -> Clause | None:
@@ -309,9 +316,31 @@ def _declarative(lead: list[Token], body: list[Token], place: int) -> Clause | N
     if not rest and not auxiliaries and not lead:
         return None
     complement, adjuncts = split_adjuncts(rest)
+    if _second_verb(complement):
+        return None
     return Clause(
-        tuple(lead), tuple(subject), tuple(auxiliaries), verb, tuple(complement), tuple(adjuncts), _number(subject, body[place])
+        tuple(lead),
+        tuple(subject),
+        tuple(auxiliaries),
+        verb,
+        tuple(complement),
+        tuple(adjuncts),
+        _number(subject, body[place]),
     )
+
+
+def _second_verb(complement: list[Token]) -> bool:
+    """A finite verb right after a name inside the object: the sentence is not as simple as it looked."""
+    for left, right in zip(complement, complement[1:], strict=False):
+        if left.tag == "SUB":
+            return False
+        if (
+            left.tag in ("PROPN", "PRON")
+            and right.tag in ("VERB", "?", "AUX")
+            and right.form in ("past", "s", "")
+        ):
+            return True
+    return False
 
 
 def _number(subject: list[Token], verb: Token) -> bool:
@@ -361,12 +390,14 @@ def _is_nominal(subject: list[Token]) -> bool:
         return subject[0].low not in ("there",)
     if subject[0].tag in ("PREP", "SUB", "AUX", "PUNCT", "CONJ", "TO"):
         return False
-    if subject[0].low in ("there", "here"):
+    if subject[0].low in ("there", "here", "that", "what", "which", "who"):
         return False
     if any(token.tag == "PUNCT" and token.text != "," for token in subject):
         return False
-    return any(token.tag in NAMING for token in subject) or subject[0].form == "ing" or (
-        subject[0].tag == "PRON" and len(subject) == 1
+    return (
+        any(token.tag in NAMING for token in subject)
+        or subject[0].form == "ing"
+        or (subject[0].tag == "PRON" and len(subject) == 1)
     )
 
 
@@ -377,8 +408,14 @@ def split_adjuncts(rest: list[Token]) -> tuple[list[Token], list[Adjunct]]:
         if token.text == ",":
             cuts.append(index)
             break
-        if _adjunct_kind(rest, index):
+        kind = _adjunct_kind(rest, index)
+        if kind:
             cuts.append(index)
+        if kind == "purpose" or (token.tag == "SUB" and not kind):
+            # What follows belongs to the inner clause.
+            comma = next((n for n in range(index, len(rest)) if rest[n].text == ","), None)
+            cuts.extend([comma] if comma is not None else [])
+            break
     if not cuts:
         return rest, []
     complement = rest[: cuts[0]]
@@ -409,7 +446,9 @@ def _adjunct_kind(rest: list[Token], index: int) -> str:
     if token.tag == "SUB" and low in ("after", "before", "until", "since", "as"):
         return "when" if low != "as" else "why"
     if low in ("every", "each", "once", "twice", "daily", "weekly", "monthly", "annually", "yearly"):
-        return "frequency" if _names_time(phrase[:4]) or low.endswith("ly") or low in ("once", "twice") else ""
+        return (
+            "frequency" if _names_time(phrase[:4]) or low.endswith("ly") or low in ("once", "twice") else ""
+        )
     if token.tag == "TO" and phrase and phrase[0].tag in ("VERB", "?", "AUX") and index > 0:
         return "purpose"
     if token.tag not in ("PREP",) or low == "of":
@@ -418,12 +457,28 @@ def _adjunct_kind(rest: list[Token], index: int) -> str:
 
 
 def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: int) -> str:
-    stop = next((n for n, token in enumerate(phrase) if token.tag in ("PREP", "SUB") or token.text == ","), len(phrase))
+    stop = next(
+        (n for n, token in enumerate(phrase) if token.tag in ("PREP", "SUB") or token.text == ","),
+        len(phrase),
+    )
     phrase = phrase[:stop]
     if low in ("about", "around", "than", "up", "below", "over", "under", "to", "as") and _measured(phrase):
         return ""
     timed = _names_time(phrase)
-    if low in ("in", "on", "at", "during", "by", "before", "after", "since", "until", "till", "between", "around"):
+    if low in (
+        "in",
+        "on",
+        "at",
+        "during",
+        "by",
+        "before",
+        "after",
+        "since",
+        "until",
+        "till",
+        "between",
+        "around",
+    ):
         if timed or low in ("during", "until", "till", "since") or (low in ("before", "after") and phrase):
             return "when"
     if low in ("for", "within", "over") and timed:
@@ -431,10 +486,30 @@ def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: i
     if low == "by":
         gerund = bool(phrase) and phrase[0].form == "ing"
         return "manner" if gerund else "agent"
-    if low in ("in", "on", "at") and phrase and phrase[0].tag not in ("DET", "PROPN") or _measured(phrase):
+    if (low in ("in", "on", "at") and phrase and phrase[0].tag not in ("DET", "PROPN")) or _measured(phrase):
         return "manner"
-    if low in ("in", "on", "at", "near", "under", "behind", "beside", "between", "inside", "outside", "above", "below",
-               "throughout", "across", "along", "around", "against", "within", "among", "over"):
+    if low in (
+        "in",
+        "on",
+        "at",
+        "near",
+        "under",
+        "behind",
+        "beside",
+        "between",
+        "inside",
+        "outside",
+        "above",
+        "below",
+        "throughout",
+        "across",
+        "along",
+        "around",
+        "against",
+        "within",
+        "among",
+        "over",
+    ):
         return "where"
     if low in ("with", "without"):
         return "manner"
@@ -447,14 +522,23 @@ def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: i
 
 
 def _measured(phrase: list[Token]) -> bool:
-    return bool(phrase) and phrase[0].tag == "NUM" and not (len(phrase[0].text) == 4 and phrase[0].text.isdigit())
+    return (
+        bool(phrase)
+        and phrase[0].tag == "NUM"
+        and not (len(phrase[0].text) == 4 and phrase[0].text.isdigit())
+    )
 
 
 def _names_time(phrase: list[Token]) -> bool:
     words = [token.low for token in phrase]
     if any(word in TIME_UNITS for word in words):
         return True
-    year = bool(words) and len(words[0]) == 4 and words[0].isdigit() and words[0][:2] in ("12", "13", "14", "15", "16", "17", "18", "19", "20")
+    year = (
+        bool(words)
+        and len(words[0]) == 4
+        and words[0].isdigit()
+        and words[0][:2] in ("12", "13", "14", "15", "16", "17", "18", "19", "20")
+    )
     clock = bool(words) and ":" in words[0]
     return year or clock
 

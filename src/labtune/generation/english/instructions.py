@@ -11,7 +11,7 @@ from labtune.generation.english.questions import Speaker
 from labtune.generation.english.tag import NAMING, Token
 from labtune.generation.rows import Ask
 
-_PARTICLES = frozenset("down up out off on back in away over".split())
+_PARTICLES = frozenset(["down", "up", "out", "off", "on", "back", "in", "away", "over"])
 _LIMITS = frozenset(("only", "never"))
 
 
@@ -63,23 +63,42 @@ def _purposes(speaker: Speaker, purpose: Adjunct, plain: str) -> Iterator[Ask]:
     if form is None:
         return
     goal = " ".join(part for part in (VERB + form.lemma, render(goal_tokens[1:], lower=False)) if part)
-    after = [a for a in speaker.clause.adjuncts if a.tokens[0].start > purpose.tokens[0].start and a.kind != "other"]
+    after = [
+        a
+        for a in speaker.clause.adjuncts
+        if a.tokens[0].start > purpose.tokens[0].start and a.kind != "other"
+    ]
     goal = " ".join([goal, *(render(a.tokens, lower=False) for a in after[:2])])
     for head, form_name, weight in (
-        ("How do I {g}?", "how_to", 4), ("How can I {g}?", "how_to", 3), ("What do I have to do to {g}?", "how_to", 2),
-        ("What should I do to {g}?", "how_to", 2), ("How is it possible to {g}?", "how_to", 1),
-        ("What is the way to {g}?", "how_to", 1), ("I want to {g}. What should I do?", "how_to", 2),
-        ("I'd like to {g}. How does that work?", "how_to", 2), ("I need to {g}. How?", "how_to", 2),
-        ("How to {g}?", "how_to", 2), ("What do I do if I want to {g}?", "how_to", 2), ("Can I {g}?", "how_to", 1),
+        ("How do I {g}?", "how_to", 4),
+        ("How can I {g}?", "how_to", 3),
+        ("What do I have to do to {g}?", "how_to", 2),
+        ("What should I do to {g}?", "how_to", 2),
+        ("How is it possible to {g}?", "how_to", 1),
+        ("What is the way to {g}?", "how_to", 1),
+        ("I want to {g}. What should I do?", "how_to", 2),
+        ("I'd like to {g}. How does that work?", "how_to", 2),
+        ("I need to {g}. How?", "how_to", 2),
+        ("How to {g}?", "how_to", 2),
+        ("What do I do if I want to {g}?", "how_to", 2),
+        ("Can I {g}?", "how_to", 1),
         ("Is there a way to {g}?", "how_to", 2),
     ):
         text = head.format(g=goal)
-        indirect = {"How do I {g}?": "how I {g}", "How can I {g}?": "how I can {g}", "How to {g}?": "how to {g}",
-                    "What should I do to {g}?": "what I should do to {g}"}.get(head, "").format(g=goal)
+        indirect = {
+            "How do I {g}?": "how I {g}",
+            "How can I {g}?": "how I can {g}",
+            "How to {g}?": "how to {g}",
+            "What should I do to {g}?": "what I should do to {g}",
+        }.get(head, "").format(g=goal)
         yield Ask(text, form_name, indirect, weight=weight)
     passive = _passive_goal(form.lemma, goal_tokens[1:])
     if passive:
-        yield Ask(f"How {passive[0]} {passive[1]} {VERB}{passive[2]}?", "how_to", f"how {passive[1]} {passive[0]} {VERB}{passive[2]}")
+        yield Ask(
+            f"How {passive[0]} {passive[1]} {VERB}{passive[2]}?",
+            "how_to",
+            f"how {passive[1]} {passive[0]} {VERB}{passive[2]}",
+        )
     yield Ask(f"What happens if I {plain}?", "condition", f"what happens if I {plain}")
     yield Ask(f"Why should I {plain}?", "why", f"why I should {plain}")
     yield Ask(f"What happens when I {plain}?", "condition", f"what happens when I {plain}", weight=1)
@@ -109,7 +128,11 @@ def _plain_instruction(speaker: Speaker, whole: str, plain: str) -> Iterator[Ask
     yield Ask(f"Should I {whole}?", "permission", f"if I should {whole}", polarity="yes", weight=1)
     yield Ask(f"What is the right way to {plain}?", "how_to", weight=2)
     yield Ask(f"I want to {plain}. What should I watch out for?", "how_to", weight=1)
-    yield Ask(f"Any tips on {VERB}{gerund(speaker.clause.verb.lemma)}{plain.removeprefix(VERB + speaker.clause.verb.lemma)}?", "how_to", weight=1)
+    yield Ask(
+        f"Any tips on {VERB}{gerund(speaker.clause.verb.lemma)}{plain.removeprefix(VERB + speaker.clause.verb.lemma)}?",
+        "how_to",
+        weight=1,
+    )
 
 
 def _adjunct_instruction(speaker: Speaker, adjunct: Adjunct, plain: str) -> Iterator[Ask]:
@@ -118,8 +141,14 @@ def _adjunct_instruction(speaker: Speaker, adjunct: Adjunct, plain: str) -> Iter
     short = speaker.place(words) if len(words) <= 9 else None
     full = " ".join(part for part in (plain, others) if part)
     kind = adjunct.kind
-    question = {"when": "When", "where": "Where", "duration": "How long", "frequency": "How often", "condition": "When",
-                "from": "Where"}.get(kind)
+    question = {
+        "when": "When",
+        "where": "Where",
+        "duration": "How long",
+        "frequency": "How often",
+        "condition": "When",
+        "from": "Where",
+    }.get(kind)
     form = {"duration": "how_long", "frequency": "how_often"}.get(kind, kind)
     if kind == "purpose" or kind == "purpose_for":
         return
@@ -130,10 +159,27 @@ def _adjunct_instruction(speaker: Speaker, adjunct: Adjunct, plain: str) -> Iter
         return
     suffix = " from" if kind == "from" else ""
     for action in dict.fromkeys((full, plain)):
-        yield Ask(f"{question} should I {action}{suffix}?", form, f"{question.lower()} I should {action}{suffix}", short, weight=3)
+        yield Ask(
+            f"{question} should I {action}{suffix}?",
+            form,
+            f"{question.lower()} I should {action}{suffix}",
+            short,
+            weight=3,
+        )
         yield Ask(f"{question} do I {action}{suffix}?", form, f"{question.lower()} I {action}{suffix}", short)
-        yield Ask(f"{question} do I have to {action}{suffix}?", form, f"{question.lower()} I have to {action}{suffix}", short)
-        yield Ask(f"{question} must I {action}{suffix}?", form, f"{question.lower()} I must {action}{suffix}", short, weight=1)
+        yield Ask(
+            f"{question} do I have to {action}{suffix}?",
+            form,
+            f"{question.lower()} I have to {action}{suffix}",
+            short,
+        )
+        yield Ask(
+            f"{question} must I {action}{suffix}?",
+            form,
+            f"{question.lower()} I must {action}{suffix}",
+            short,
+            weight=1,
+        )
     if kind in ("when", "condition") and words[0].low in ("after", "before", "when", "if", "during"):
         phrase = render(words, lower=False)
         yield Ask(f"What should I do {phrase}?", "condition", f"what I should do {phrase}", weight=3)
@@ -154,11 +200,13 @@ def _tool_asks(plain: str, short: tuple[int, int] | None) -> Iterator[Ask]:
     yield Ask(f"With what should I {plain}?", "tool", f"with what I should {plain}", short, weight=1)
 
 
-def _object_instruction(speaker: Speaker, words: list[Token], act: str, purpose: Adjunct | None) -> Iterator[Ask]:
+def _object_instruction(
+    speaker: Speaker, words: list[Token], act: str, purpose: Adjunct | None
+) -> Iterator[Ask]:
     nominal = [token for token in words if token.low not in _LIMITS and token.low not in ("once", "twice")]
     phrase: list[Token] = []
     for token in nominal:
-        if token.tag in ("PREP", "TO", "SUB", "ADV", "CONJ", "PUNCT") or token.low == "clean" and phrase:
+        if token.tag in ("PREP", "TO", "SUB", "ADV", "CONJ", "PUNCT") or (token.low == "clean" and phrase):
             break
         phrase.append(token)
     if not phrase or not any(token.tag in NAMING or token.tag == "?" for token in phrase):

@@ -10,7 +10,7 @@ from labtune.generation.english.inflect import singular
 from labtune.generation.english.marks import ADJECTIVE, NOUN, VERB
 from labtune.generation.english.tag import NAMING, Token, noun_phrases
 
-_LIGHT = frozenset("be have do make use also only such other one many most more very include call".split())
+_LIGHT = frozenset(["be", "have", "do", "make", "use", "also", "only", "such", "other", "one", "many", "most", "more", "very", "include", "call"])
 
 
 def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[str, ...]:
@@ -27,7 +27,9 @@ def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[
         elif token.tag == "ADJ" and token.low not in _LIGHT:
             pool.append(ADJECTIVE + token.low)
     for title in heading[-1:]:
-        words = [word for word in title.split() if word.lower() not in ("and", "the", "of", "in", "a", "for", "to")]
+        words = [
+            word for word in title.split() if word.lower() not in ("and", "the", "of", "in", "a", "for", "to")
+        ]
         pool.append(" ".join(word.lower() if not word.isupper() else word for word in words[:3]))
     return tuple(dict.fromkeys(word for word in pool if word))
 
@@ -51,8 +53,16 @@ def question_words(clauses: Sequence[Clause], measured: bool) -> tuple[str, ...]
         if clause.imperative:
             words.append("how to")
         kinds = {adjunct.kind for adjunct in clause.adjuncts}
-        for kind, word in (("when", "when"), ("where", "where"), ("why", "why"), ("duration", "how long"),
-                           ("frequency", "how often"), ("agent", "who"), ("condition", "when"), ("purpose", "why")):
+        for kind, word in (
+            ("when", "when"),
+            ("where", "where"),
+            ("why", "why"),
+            ("duration", "how long"),
+            ("frequency", "how often"),
+            ("agent", "who"),
+            ("condition", "when"),
+            ("purpose", "why"),
+        ):
             if kind in kinds:
                 words.append(word)
     if measured:

@@ -47,7 +47,9 @@ def _glued(left: Token, right: Token) -> bool:
 def _word(token: Token, previous: Token | None, *, lower: bool, mark: bool) -> str:
     low = token.low
     if low == "you":
-        objective = previous is not None and previous.tag in ("VERB", "PREP", "TO", "?") and previous.tag != "SUB"
+        objective = (
+            previous is not None and previous.tag in ("VERB", "PREP", "TO", "?") and previous.tag != "SUB"
+        )
         return "me" if objective else "I"
     if low in _PERSON:
         return _PERSON[low]
@@ -68,4 +70,8 @@ def has_name(tokens: list[Token]) -> bool:
 
 def content(token: Token) -> bool:
     """True for a word that carries meaning."""
-    return token.tag in NAMING or token.tag in ("VERB", "ADJ", "NUM", "?") and token.low not in ("one", "such", "other")
+    return (
+        token.tag in NAMING
+        or (token.tag in ("VERB", "ADJ", "NUM", "?")
+        and token.low not in ("one", "such", "other"))
+    )

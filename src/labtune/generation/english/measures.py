@@ -46,10 +46,27 @@ def find_measure(speaker: Speaker) -> tuple[str, str, list[Token]] | None:
             if index + reach < len(words) and words[index + reach].low in _units():
                 unit = words[index + reach]
                 kind = _units()[unit.low]
-                if kind == "money" and unit.low in ("pound", "pounds") and speaker.clause.verb.lemma == "weigh":
+                if (
+                    kind == "money"
+                    and unit.low in ("pound", "pounds")
+                    and speaker.clause.verb.lemma == "weigh"
+                ):
                     kind = "weight"
                 start = index
-                while start and words[start - 1].low in ("about", "around", "up", "to", "over", "nearly", "approximately", "than", "least", "at", "less", "more"):
+                while start and words[start - 1].low in (
+                    "about",
+                    "around",
+                    "up",
+                    "to",
+                    "over",
+                    "nearly",
+                    "approximately",
+                    "than",
+                    "least",
+                    "at",
+                    "less",
+                    "more",
+                ):
                     start -= 1
                 return kind, unit.low, words[start : index + reach + 1]
     return None
@@ -75,12 +92,21 @@ def _slots(speaker: Speaker, unit: str) -> dict[str, str]:
     pronoun = "they" if speaker.plural else "it"
     finite = VERB + clause.verb.low
     return {
-        "s": speaker.subject, "do": do_form(speaker), "is": is_word, "v": VERB + clause.verb.lemma, "vs": finite,
-        "u": unit, "has": "have" if speaker.plural else "has", "sp": pronoun, "spo": "their" if speaker.plural else "its",
+        "s": speaker.subject,
+        "do": do_form(speaker),
+        "is": is_word,
+        "v": VERB + clause.verb.lemma,
+        "vs": finite,
+        "u": unit,
+        "has": "have" if speaker.plural else "has",
+        "sp": pronoun,
+        "spo": "their" if speaker.plural else "its",
     }
 
 
-def _fill(frames: list[str], slots: dict[str, str], short: tuple[int, int] | None, form: str) -> Iterator[Ask]:
+def _fill(
+    frames: list[str], slots: dict[str, str], short: tuple[int, int] | None, form: str
+) -> Iterator[Ask]:
     for frame in frames:
         direct, _, indirect = (part.strip() for part in frame.partition("|"))
         if any("{" + name + "}" in frame and not value for name, value in slots.items()):
@@ -108,7 +134,13 @@ def _attribute_frames(speaker: Speaker, names: Names) -> Iterator[Ask]:
         cut = [token.low for token in speaker.object].index("of")
         start = 1 if speaker.object[0].tag == "DET" else 0
         attribute, owner, value = speaker.object[start:cut], words, speaker.object[cut + 1 :]
-    elif clause.copula and lows[0] == "the" and len(words) > 1 and speaker.object and speaker.object[0].tag == "NUM":
+    elif (
+        clause.copula
+        and lows[0] == "the"
+        and len(words) > 1
+        and speaker.object
+        and speaker.object[0].tag == "NUM"
+    ):
         attribute, owner, value = words[1:], [], speaker.object
         cut = next((n for n, low in enumerate(lows) if low in ("in", "on", "at")), 0)
         if cut:
@@ -134,8 +166,12 @@ def _owner_slots(speaker: Speaker, owner: list[Token], names: Names) -> dict[str
     else:
         text, many = (NAME, False) if names.one else ("", False)
     past = speaker.clause.past
-    return {"t": text, "do_t": "did" if past else ("do" if many else "does"), "has_t": "had" if past else ("have" if many else "has"),
-            "is_t": ("were" if past else "are") if many else ("was" if past else "is")}
+    return {
+        "t": text,
+        "do_t": "did" if past else ("do" if many else "does"),
+        "has_t": "had" if past else ("have" if many else "has"),
+        "is_t": ("were" if past else "are") if many else ("was" if past else "is"),
+    }
 
 
 def topic_asks(speaker: Speaker, names: Names) -> Iterator[Ask]:
@@ -165,7 +201,22 @@ def _kind_fits(kind: Any, measure: tuple[str, str, list[Token]] | None, words: s
     if kind is None:
         return True
     if kind == "clock":
-        return bool(words & {"am", "pm", "a.m.", "p.m.", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"})
+        return bool(
+            words
+            & {
+                "am",
+                "pm",
+                "a.m.",
+                "p.m.",
+                "monday",
+                "tuesday",
+                "wednesday",
+                "thursday",
+                "friday",
+                "saturday",
+                "sunday",
+            }
+        )
     return measure is not None and measure[0] == kind
 
 

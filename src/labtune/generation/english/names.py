@@ -62,23 +62,27 @@ def analyse(texts: Sequence[tuple[int, str]], known_lower: frozenset[str]) -> li
     """
     result: list[Sentence] = []
     subject: tuple[int, int, bool] | None = None
+    person: tuple[int, int, bool] | None = None
     for start, text in texts:
         tokens = tag(text, known_lower)
         clauses = parse_all(tokens)
         first = tokens[0].low if tokens else ""
         referent = None
-        if first in PRONOUNS and subject is not None and not EXPLETIVE.match(text):
-            fits = {"it": not subject[2], "they": subject[2]}.get(first, not subject[2])
-            referent = (subject[0], subject[1]) if fits else None
+        candidate = person if first in ("he", "she") else subject
+        if first in PRONOUNS and candidate is not None and not EXPLETIVE.match(text):
+            fits = {"it": not candidate[2], "they": candidate[2]}.get(first, not candidate[2])
+            referent = (candidate[0], candidate[1]) if fits else None
         result.append(Sentence(text, start, tokens, clauses, referent))
         if first in PRONOUNS:
             continue
         subject = _subject_place(start, clauses)
+        if subject is not None and all(token.tag == "PROPN" for token in clauses[0].subject):
+            person = subject
     return result
 
 
 def _subject_place(start: int, clauses: list[Clause]) -> tuple[int, int, bool] | None:
-    if not clauses or clauses[0].imperative or len(clauses[0].subject) > 7:
+    if not clauses or clauses[0].imperative or len(clauses[0].subject) > 4:
         return None
     words = clauses[0].subject
     if words[0].tag == "PRON":
@@ -130,7 +134,8 @@ def _add_classes(names: Names, bare: str, clause: Clause, sentences: Sequence[Se
             if counts[plural(phrase.lower())] or counts[phrase.lower()]:
                 _add(names, plural(phrase), True)
                 _add(names, f"the {phrase}", False)
-    if any(sentence.clauses and sentence.clauses[0].imperative for sentence in sentences):
+    instructions = sum(bool(sentence.clauses) and sentence.clauses[0].imperative for sentence in sentences)
+    if instructions > 0.15 * len(sentences):
         for name in list(names.one):
             if name.startswith("the ") and name[4:].islower():
                 names.one.append(f"my {name[4:]}")

@@ -9,17 +9,18 @@ from functools import cache
 from labtune.generation.english.inflect import (
     article,
     inflect_verb,
-    is_plural,
     plural,
     singular,
     verb_form,
 )
-from labtune.generation.english.marks import NAME, NAMES, NOUN, PARTS, VERB, strip
+from labtune.generation.english.marks import NAME, NAMES, PARTS, strip
 from labtune.generation.english.names import Names
 from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Ask
 
-_SITES = re.compile("(?:\x02[\\w-]+ ){1,2}\x02[\\w-]+|\x01[\\w-]+ (?:on|off|up|down|out|back|in|away|for|to|of)\\b|[\x01-\x04][\\w-]+")
+_SITES = re.compile(
+    "(?:\x02[\\w-]+ ){1,2}\x02[\\w-]+|\x01[\\w-]+ (?:on|off|up|down|out|back|in|away|for|to|of)\\b|[\x01-\x04][\\w-]+"
+)
 _ARTICLES = re.compile(r"\b(a|an) (?=[a-z])", re.I)
 _PERFECT = re.compile(r"\b(?:is|are|was|were|be|been|being|has|have|had|get)(?: \w+){0,4} $", re.I)
 
@@ -33,7 +34,8 @@ def synonyms(part: str) -> dict[str, tuple[str, ...]]:
         for member in members:
             others = table.setdefault(member, {})
             others.update(dict.fromkeys(item for item in members if item != member))
-    return {member: tuple(others) for member, others in table.items()}
+    never = frozenset(str(load_lexicon("en_synonyms")["never"][part]).split())
+    return {member: tuple(others) for member, others in table.items() if member not in never}
 
 
 def swap(text: str, draw: random.Random, most: int) -> str:
@@ -75,7 +77,11 @@ def _replacement(match: re.Match[str], text: str, draw: random.Random) -> tuple[
         pieces = [marked, marked.split(" ")[0]]
     for piece in pieces:
         word = strip(piece)
-        found = _verb_options(word, text[: match.start()], table) if part == "verb" else _plain_options(word, part, table)
+        found = (
+            _verb_options(word, text[: match.start()], table)
+            if part == "verb"
+            else _plain_options(word, part, table)
+        )
         if found:
             return len(piece), draw.choice(found)
         if part == "noun" and " " in piece and len(pieces) == 1 and draw.random() < 0.5:
@@ -169,17 +175,19 @@ def lower_first(text: str) -> str:
     first = text.split(" ", 1)[0]
     if first in ("I", "I'm", "I'd") or text[:1].isdigit() or (len(first) > 1 and first[1].isupper()):
         return text
-    question = {"What", "Who", "When", "Where", "Why", "How", "Which", "Is", "Are", "Was", "Were", "Do", "Does", "Did", "Can",
-                "Could", "Should", "May", "Must", "Will", "For", "In", "At", "By", "Until", "Within", "The", "My", "A", "An",
-                "Has", "Have", "Had", "Am", "After", "On", "If", "Tell", "Give", "Under", "With", "What's", "There", "Any", "To"}
-    return text[0].lower() + text[1:] if first in question else text
+    question = load_lexicon("en_questions")["openers"].split()
+    return text[0].lower() + text[1:] if first.rstrip(",:!.") in question else text
 
 
 def _spell(text: str, draw: random.Random) -> str:
     """Casual spelling for a part of the questions, as people type."""
     roll = draw.random()
     if roll < 0.12:
-        text = text.replace("What is ", "What's ").replace("Where is ", "Where's ").replace("what is ", "what's ")
+        text = (
+            text.replace("What is ", "What's ")
+            .replace("Where is ", "Where's ")
+            .replace("what is ", "what's ")
+        )
     if roll > 0.78:
         text = text.removesuffix("?").removesuffix(".")
         text = text.lower() if roll > 0.86 else lower_first(text)

@@ -51,16 +51,26 @@ class Speaker:
         return self.offset + tokens[0].start, self.offset + tokens[-1].end
 
 
+_VAGUE_HEADS = frozenset(
+    ["type", "types", "kind", "kinds", "sort", "case", "cases", "time", "way", "ways", "pattern", "example", "reason", "result", "means", "fact"]
+)
+_INTRANSITIVE = frozenset(
+    ["live", "die", "stay", "remain", "occur", "last", "go", "come", "arrive", "lie", "sleep", "exist", "happen", "appear", "seem", "become"]
+)
+
+
 def speaker(clause: Clause, sentence: Sentence, names: Names, referent: str) -> Speaker | None:
     """Word the subject; None when it is a pronoun that nothing resolves."""
     if clause.imperative:
         return Speaker(clause, "", False, sentence.start)
     words = clause.subject
-    if words[0].tag == "PRON" or words[0].low in ("this", "these", "such") and len(words) == 1:
+    if words[0].tag == "PRON" or (words[0].low in ("this", "these", "such") and len(words) == 1):
         if words[0].low in ("it", "they", "he", "she") and referent:
             return Speaker(clause, referent, clause.plural, sentence.start)
         if words[0].low == "you":
             return Speaker(clause, "I", True, sentence.start)
+        return None
+    if words[0].low in ("this", "these", "such") and any(token.low in _VAGUE_HEADS for token in words[1:]):
         return None
     return Speaker(clause, word_phrase(words, names), clause.plural, sentence.start)
 
@@ -71,7 +81,9 @@ def word_phrase(tokens: tuple[Token, ...] | list[Token], names: Names) -> str:
     if slot:
         return slot
     first = tokens[0]
-    if first.low in ("this", "these", "such") and len(tokens) > 1:
+    if first.low == "such" and len(tokens) > 2 and tokens[1].low in ("a", "an"):
+        return render(tokens[1:])
+    if first.low in ("this", "these", "such", "those") and len(tokens) > 1:
         return "the " + render(tokens[1:])
     text = render(tokens)
     # A name inside a longer phrase: the warranty on the robot.
@@ -132,8 +144,15 @@ def _tail(speaker: Speaker, *, skip: Adjunct | None = None, without_object: bool
     return " ".join(part for part in parts if part)
 
 
-def _ask(speaker: Speaker, word: str, form: str, *, skip: Adjunct | None = None, without_object: bool = False,
-         short: tuple[int, int] | None = None) -> Ask | None:
+def _ask(
+    speaker: Speaker,
+    word: str,
+    form: str,
+    *,
+    skip: Adjunct | None = None,
+    without_object: bool = False,
+    short: tuple[int, int] | None = None,
+) -> Ask | None:
     order = _inverted(speaker)
     if order is None:
         return None
@@ -189,6 +208,14 @@ def _object_asks(speaker: Speaker) -> Iterator[Ask]:
             yield ask
     if words[0].tag in ("PREP", "VERB"):
         return
+    if _has_time(words) and words[0].tag == "NUM":
+        if clause.verb.lemma not in ("take", "last", "need"):
+            ask = _ask(speaker, "How long", "how_long", without_object=True, short=speaker.place(words))
+            if ask:
+                yield ask
+        return
+    if clause.verb.lemma in _INTRANSITIVE:
+        return
     word = "What"
     ask = _ask(speaker, word, "what", without_object=True, short=_minimal(speaker, words))
     if ask:
@@ -202,14 +229,26 @@ def _minimal(speaker: Speaker, words: list[Token]) -> tuple[int, int] | None:
 def _counted(words: list[Token]) -> int | None:
     """Index of the counted noun in `[about] three mop cloths`, None for other objects."""
     index = 0
-    while index < len(words) and words[index].low in ("about", "over", "around", "approximately", "up", "to", "nearly", "almost", "only"):
+    while index < len(words) and words[index].low in (
+        "about",
+        "over",
+        "around",
+        "approximately",
+        "up",
+        "to",
+        "nearly",
+        "almost",
+        "only",
+    ):
         index += 1
     start = index
     while index < len(words) and words[index].tag == "NUM" and words[index].low != "one":
         index += 1
     if index == start or index >= len(words) or words[index].tag not in ("NOUN", "ADJ", "?", "VERB"):
         return None
-    head = next((token for token in words[index:] if token.tag in ("NOUN", "?") and is_plural(token.low)), None)
+    head = next(
+        (token for token in words[index:] if token.tag in ("NOUN", "?") and is_plural(token.low)), None
+    )
     return index if head is not None else None
 
 
@@ -218,17 +257,49 @@ def _complement_asks(speaker: Speaker, words: list[Token]) -> Iterator[Ask]:
     short = _minimal(speaker, words)
     if verb not in BE or speaker.clause.auxiliaries:
         return
-    if words[0].low in ("a", "an") or (words[0].tag in ("NOUN", "PROPN", "DET") and words[0].low != "no"):
-        yield Ask(f"What {verb} {speaker.subject}?", "definition", f"what {speaker.subject} {verb}", short, weight=3)
+    vague = (
+        "no",
+        "most",
+        "more",
+        "less",
+        "all",
+        "both",
+        "some",
+        "any",
+        "such",
+        "many",
+        "few",
+        "much",
+        "fewer",
+        "enough",
+        "another",
+    )
+    if words[0].low in ("a", "an") or (
+        words[0].tag in ("NOUN", "PROPN", "DET") and words[0].low not in vague
+    ):
+        yield Ask(
+            f"What {verb} {speaker.subject}?", "definition", f"what {speaker.subject} {verb}", short, weight=3
+        )
         if words[0].low in ("a", "an"):
-            yield Ask(f"How would you describe {speaker.subject}?", "definition", f"how you would describe {speaker.subject}")
+            yield Ask(
+                f"How would you describe {speaker.subject}?",
+                "definition",
+                f"how you would describe {speaker.subject}",
+            )
             yield Ask(f"Explain what {speaker.subject} {verb}.", "definition")
-            yield Ask(f"What exactly {verb} {speaker.subject}?", "definition", f"what exactly {speaker.subject} {verb}", short)
+            yield Ask(
+                f"What exactly {verb} {speaker.subject}?",
+                "definition",
+                f"what exactly {speaker.subject} {verb}",
+                short,
+            )
             yield Ask(f"What kind of thing {verb} {speaker.subject}?", "definition", short=short, weight=1)
         elif speaker.clause.subject and speaker.clause.subject[0].low == "the" and words[0].low == "the":
             yield Ask(f"Who or what {verb} {speaker.subject}?", "definition", short=short, weight=1)
-    elif words[0].tag == "NUM":
-        yield Ask(f"What {verb} {speaker.subject}?", "value", f"what {speaker.subject} {verb}", short, weight=2)
+    elif words[0].tag == "NUM" and speaker.clause.subject[0].low == "the":
+        yield Ask(
+            f"What {verb} {speaker.subject}?", "value", f"what {speaker.subject} {verb}", short, weight=2
+        )
 
 
 def _subject_asks(speaker: Speaker) -> Iterator[Ask]:
@@ -248,7 +319,9 @@ def _subject_asks(speaker: Speaker) -> Iterator[Ask]:
         return
     short = speaker.place(words) if len(words) <= 8 else None
     question = " ".join(part for part in (verb, tail) if part)
-    yield Ask(f"{word} {question}?", "who" if word == "Who" else "subject", f"{word.lower()} {question}", short)
+    yield Ask(
+        f"{word} {question}?", "who" if word == "Who" else "subject", f"{word.lower()} {question}", short
+    )
 
 
 def _third(clause: Clause) -> str:
@@ -267,27 +340,45 @@ def _is_person(words: tuple[Token, ...], clause: Clause) -> bool:
     nouns = [token.low for token in words if token.tag in NAMING]
     if any(noun in word_set("en_questions", "person_nouns") for noun in nouns):
         return True
-    return has_name(list(words)) and words[0].low != "the" and (clause.verb.lemma in word_set("en_questions", "person_verbs"))
+    return (
+        has_name(list(words))
+        and words[0].low != "the"
+        and (clause.verb.lemma in word_set("en_questions", "person_verbs"))
+    )
 
 
 def _yes_no(speaker: Speaker) -> Iterator[Ask]:
     order = _inverted(speaker)
-    if order is None or (speaker.clause.negative and order[1].startswith("not")):
-        if order is None:
-            return
+    if order is None or (
+        speaker.clause.subject
+        and speaker.clause.subject[0].low in ("no", "neither", "none", "nothing", "few")
+    ):
+        return
     front, after = order
     negative = speaker.clause.negative
     if negative and not front.endswith("n't"):
-        after = after.replace("not ", "", 1).replace("never ", "ever ") if "not " in after or "never" in after else after.replace("not", "").strip()
+        after = (
+            after.replace("not ", "", 1).replace("never ", "ever ")
+            if "not " in after or "never" in after
+            else after.replace("not", "").strip()
+        )
     elif negative:
-        front = front.removesuffix("n't") if front not in ("can't", "won't") else {"can't": "can", "won't": "will"}[front]
+        front = (
+            front.removesuffix("n't")
+            if front not in ("can't", "won't")
+            else {"can't": "can", "won't": "will"}[front]
+        )
     tail = _tail(speaker)
     if not tail:
         return
     middle = " ".join(part for part in (speaker.subject, after, tail) if part)
     front = front.capitalize()
     polarity = "no" if negative else "yes"
-    indirect = "" if negative else "whether " + " ".join(part for part in (speaker.subject, finite(speaker), tail) if part)
+    indirect = (
+        ""
+        if negative
+        else "whether " + " ".join(part for part in (speaker.subject, finite(speaker), tail) if part)
+    )
     yield Ask(f"{front} {middle}?", "yes_no", indirect, polarity=polarity, weight=1)
     if not negative:
         yield Ask(f"Is it true that {indirect[8:]}?", "yes_no", polarity=polarity, weight=1)
@@ -310,6 +401,15 @@ def _adjunct_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
     clause = speaker.clause
     if clause.copula and adjunct.kind in ("purpose", "manner", "from"):
         return
+    if clause.copula and not clause.object and adjunct.kind == "why":
+        if adjunct.tokens[0].low == "due":
+            yield Ask(
+                f"What {clause.verb.low} {speaker.subject} due to?",
+                "why",
+                f"what {speaker.subject} {clause.verb.low} due to",
+                weight=4,
+            )
+        return
     if clause.verb.low in BE and clause.object and clause.object[0].low in ("a", "an", "the"):
         return
     words = list(adjunct.tokens)
@@ -318,13 +418,20 @@ def _adjunct_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
         order = _inverted(speaker)
         if order and not clause.copula:
             front, after = order
-            yield Ask(f"What {front} {speaker.subject} {after} for?", "purpose", f"what {speaker.subject} {finite(speaker)} for", short)
+            yield Ask(
+                f"What {front} {speaker.subject} {after} for?",
+                "purpose",
+                f"what {speaker.subject} {finite(speaker)} for",
+                short,
+            )
         return
     if adjunct.kind == "condition" and words[0].low in ("when", "if"):
         yield from _condition_asks(speaker, adjunct)
     if adjunct.kind == "duration" and not _has_time(words):
         return
-    if adjunct.kind not in _QUESTION_WORDS or (clause.negative and adjunct.kind not in ("why", "condition", "when")):
+    if adjunct.kind not in _QUESTION_WORDS or (
+        clause.negative and adjunct.kind not in ("why", "condition", "when")
+    ):
         return
     if adjunct.kind == "manner" and not _manner(words):
         return
@@ -337,7 +444,13 @@ def _adjunct_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
         return
     yield ask
     if adjunct.kind == "when" and _timed(words):
-        prefix = {"by": "By when", "until": "Until when", "till": "Until when", "since": "Since when", "during": "During what time"}
+        prefix = {
+            "by": "By when",
+            "until": "Until when",
+            "till": "Until when",
+            "since": "Since when",
+            "during": "During what time",
+        }
         other = _ask(speaker, prefix.get(words[0].low, "At what time"), "when", skip=adjunct, short=short)
         if other and words[0].low in prefix:
             yield other
@@ -350,15 +463,27 @@ def _adjunct_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
             soon = _ask(speaker, "How soon", "when", skip=adjunct, short=short)
             yield from (item for item in (within, soon) if item)
             if clause.passive and modal(clause) in ("can", "may"):
-                yield Ask(f"How long can I {VERB}{clause.verb.lemma} {speaker.subject}?", "how_long",
-                          f"how long I can {VERB}{clause.verb.lemma} {speaker.subject}", short)
-                yield Ask(f"How much time do I have to {VERB}{clause.verb.lemma} {speaker.subject}?", "how_long",
-                          f"how much time I have to {VERB}{clause.verb.lemma} {speaker.subject}", short)
-                yield Ask(f"Until when can I {VERB}{clause.verb.lemma} {speaker.subject}?", "when", short=short)
+                yield Ask(
+                    f"How long can I {VERB}{clause.verb.lemma} {speaker.subject}?",
+                    "how_long",
+                    f"how long I can {VERB}{clause.verb.lemma} {speaker.subject}",
+                    short,
+                )
+                yield Ask(
+                    f"How much time do I have to {VERB}{clause.verb.lemma} {speaker.subject}?",
+                    "how_long",
+                    f"how much time I have to {VERB}{clause.verb.lemma} {speaker.subject}",
+                    short,
+                )
+                yield Ask(
+                    f"Until when can I {VERB}{clause.verb.lemma} {speaker.subject}?", "when", short=short
+                )
     if adjunct.kind == "where" and len(words) > 2:
         preposition = words[0].low
         if preposition in ("in", "on", "at", "under") and any(token.tag == "PROPN" for token in words[1:2]):
-            named = _ask(speaker, f"{preposition.capitalize()} which place", "where", skip=adjunct, short=short)
+            named = _ask(
+                speaker, f"{preposition.capitalize()} which place", "where", skip=adjunct, short=short
+            )
             if named:
                 yield named
 
@@ -397,7 +522,12 @@ def _condition_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
         yield Ask(f"{body[0].upper()}{body[1:]}.", "complaint", f"why {body}", family="statement", weight=3)
         progressive = _progressive(speaker, adjunct)
         if progressive:
-            yield Ask(f"{progressive[0].upper()}{progressive[1:]}.", "complaint", f"why {progressive}", family="statement")
+            yield Ask(
+                f"{progressive[0].upper()}{progressive[1:]}.",
+                "complaint",
+                f"why {progressive}",
+                family="statement",
+            )
             verb = "are" if speaker.plural else "is"
             rest = progressive.split(f" {verb} ", 1)[1]
             yield Ask(f"Why {verb} {speaker.subject} {rest}?", "why", f"why {progressive}")
@@ -413,7 +543,18 @@ def _condition_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
 
 def _progressive(speaker: Speaker, adjunct: Adjunct) -> str:
     clause = speaker.clause
-    if clause.auxiliaries or clause.verb.lemma in ("have", "need", "contain", "hold", "know", "mean", "fit", "cost", "weigh", "include"):
+    if clause.auxiliaries or clause.verb.lemma in (
+        "have",
+        "need",
+        "contain",
+        "hold",
+        "know",
+        "mean",
+        "fit",
+        "cost",
+        "weigh",
+        "include",
+    ):
         return ""
     verb = "are" if speaker.plural else "is"
     tail = _tail(speaker, skip=adjunct)
@@ -431,7 +572,11 @@ def _lead_asks(speaker: Speaker) -> Iterator[Ask]:
         yield Ask(f"What happens {condition}?", "condition", f"what happens {condition}")
         return
     _, adjuncts = split_adjuncts(lead)
-    if len(adjuncts) == 1 and adjuncts[0].kind in ("when", "where") and adjuncts[0].tokens[0].start == lead[0].start:
+    if (
+        len(adjuncts) == 1
+        and adjuncts[0].kind in ("when", "where")
+        and adjuncts[0].tokens[0].start == lead[0].start
+    ):
         word, form = _QUESTION_WORDS[adjuncts[0].kind]
         ask = _ask(speaker, word, form, short=speaker.place(lead) if len(lead) <= 8 else None)
         if ask:
@@ -449,12 +594,24 @@ def _agent_asks(speaker: Speaker) -> Iterator[Ask]:
     if not tense:
         return
     verb = third_person(clause.verb.lemma) if tense in ("is", "are") else past(clause.verb.lemma)
-    others = " ".join(render(a.tokens, lower=False) for a in speaker.kept if a is not agent and a.kind == "when")
+    others = " ".join(
+        render(a.tokens, lower=False) for a in speaker.kept if a is not agent and a.kind == "when"
+    )
     question = " ".join(part for part in (VERB + verb, speaker.subject, others) if part)
     named = words[0].tag == "PROPN"
-    yield Ask(f"{'Who' if named else 'What'} {question}?", "who" if named else "subject", f"{'who' if named else 'what'} {question}", short, weight=3)
-    yield Ask(f"{'Who' if named else 'What'} {tense} {speaker.subject} {VERB}{clause.verb.low} by?", "who" if named else "subject",
-              f"{'who' if named else 'what'} {speaker.subject} {tense} {VERB}{clause.verb.low} by", short)
+    yield Ask(
+        f"{'Who' if named else 'What'} {question}?",
+        "who" if named else "subject",
+        f"{'who' if named else 'what'} {question}",
+        short,
+        weight=3,
+    )
+    yield Ask(
+        f"{'Who' if named else 'What'} {tense} {speaker.subject} {VERB}{clause.verb.low} by?",
+        "who" if named else "subject",
+        f"{'who' if named else 'what'} {speaker.subject} {tense} {VERB}{clause.verb.low} by",
+        short,
+    )
 
 
 def _permission_asks(speaker: Speaker) -> Iterator[Ask]:
@@ -472,7 +629,9 @@ def _permission_asks(speaker: Speaker) -> Iterator[Ask]:
         yield Ask(f"Can I {action}?", "permission", f"if I can {action}", polarity=polarity, weight=3)
         yield Ask(f"Can I {plain}?", "permission", f"if I can {plain}", polarity=polarity, weight=3)
         yield Ask(f"Is it OK to {plain}?", "permission", f"if it is OK to {plain}", polarity=polarity)
-        yield Ask(f"Is it possible to {plain}?", "permission", f"if it is possible to {plain}", polarity=polarity)
+        yield Ask(
+            f"Is it possible to {plain}?", "permission", f"if it is possible to {plain}", polarity=polarity
+        )
         yield Ask(f"Am I allowed to {plain}?", "permission", f"if I am allowed to {plain}", polarity=polarity)
         if not clause.negative:
             yield Ask(f"How do I {plain}?", "how_to", f"how I {plain}")
@@ -483,7 +642,9 @@ def _permission_asks(speaker: Speaker) -> Iterator[Ask]:
             yield Ask(f"May I {action}?", "permission", f"if I may {action}", polarity="no", weight=3)
             yield Ask(f"Is it OK to {action}?", "permission", f"if it is OK to {action}", polarity="no")
         else:
-            yield Ask(f"Do I have to {action}?", "permission", f"if I have to {action}", polarity="yes", weight=3)
+            yield Ask(
+                f"Do I have to {action}?", "permission", f"if I have to {action}", polarity="yes", weight=3
+            )
             yield Ask(f"Do I need to {action}?", "permission", f"if I need to {action}", polarity="yes")
             yield Ask(f"How do I {plain}?", "how_to", f"how I {plain}")
             yield Ask(f"How should I {plain}?", "how_to", f"how I should {plain}")

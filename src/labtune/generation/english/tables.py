@@ -11,7 +11,7 @@ from labtune.generation.english.tag import tag
 from labtune.generation.rows import Ask
 from labtune.types import TableStatement
 
-_SIGNS = frozenset("light lamp led code display symbol signal error sign indicator colour color".split())
+_SIGNS = frozenset(["light", "lamp", "led", "code", "display", "symbol", "signal", "error", "sign", "indicator", "colour", "color"])
 
 
 def row_asks(statement: TableStatement, start: int, end: int, names: Names, topic: str = "") -> Iterator[Ask]:
@@ -34,7 +34,11 @@ def _low(text: str) -> str:
     words = text.split()
     if not words or (len(words[0]) > 1 and not words[0][1:].islower()) or words[0].isdigit():
         return text
-    return words[0].lower() + text[len(words[0]) :] if len(words) > 1 and words[1].islower() or len(words) == 1 else text
+    return (
+        words[0].lower() + text[len(words[0]) :]
+        if (len(words) > 1 and words[1].islower()) or len(words) == 1
+        else text
+    )
 
 
 def _value_start(statement: TableStatement, start: int, end: int) -> int | None:
@@ -44,12 +48,27 @@ def _value_start(statement: TableStatement, start: int, end: int) -> int | None:
 
 def _light(row_text: str) -> bool:
     first = row_text.split()[0].lower() if row_text else ""
-    return first in ("flashing", "pulsing", "solid", "blinking", "steady", "glowing", "red", "green", "blue", "yellow", "white", "orange")
+    return first in (
+        "flashing",
+        "pulsing",
+        "solid",
+        "blinking",
+        "steady",
+        "glowing",
+        "red",
+        "green",
+        "blue",
+        "yellow",
+        "white",
+        "orange",
+    )
 
 
 def _meaning(row: str, row_text: str, names: Names, short: tuple[int, int] | None) -> Iterator[Ask]:
     yield Ask(f"What does {row} mean?", "table_cell", f"what {row} means", short, weight=4)
-    yield Ask(f"What is the meaning of {row}?", "table_cell", f"what the meaning of {row} is", short, weight=2)
+    yield Ask(
+        f"What is the meaning of {row}?", "table_cell", f"what the meaning of {row} is", short, weight=2
+    )
     yield Ask(f"What does {row} tell me?", "table_cell", f"what {row} tells me", short)
     yield Ask(f"What is wrong when I see {row}?", "table_cell", f"what is wrong when I see {row}", short)
     if _light(row_text):
@@ -64,34 +83,107 @@ def _light_asks(row: str, row_text: str, names: Names, short: tuple[int, int] | 
         doing = f"{first} {colour}"
         verb = form.lemma
         third = verb + ("es" if verb.endswith(("sh", "s", "ch")) else "s")
-        yield Ask(f"The light is {doing}.", "complaint", f"why the light is {doing}", short, weight=5, family="statement")
+        yield Ask(
+            f"The light is {doing}.",
+            "complaint",
+            f"why the light is {doing}",
+            short,
+            weight=5,
+            family="statement",
+        )
         yield Ask(f"Why is the light {doing}?", "why", f"why the light is {doing}", short, weight=4)
-        yield Ask(f"What does it mean when the light {third} {colour}?", "table_cell", f"what it means when the light {third} {colour}", short, weight=3)
+        yield Ask(
+            f"What does it mean when the light {third} {colour}?",
+            "table_cell",
+            f"what it means when the light {third} {colour}",
+            short,
+            weight=3,
+        )
         yield Ask(f"Why is {owner} {doing}?", "why", f"why {owner} is {doing}", short, weight=3)
-        yield Ask(f"{owner} is {doing}.", "complaint", f"why {owner} is {doing}", short, weight=3, family="statement")
-        yield Ask(f"What do I do when the light {third} {colour}?", "table_cell", f"what I do when the light {third} {colour}", weight=3)
-        yield Ask(f"What should I do if the light is {doing}?", "table_cell", f"what I should do if the light is {doing}", weight=3)
-        yield Ask(f"There is a {colour} light that {third}.", "complaint", "", short, weight=2, family="statement")
+        yield Ask(
+            f"{owner} is {doing}.",
+            "complaint",
+            f"why {owner} is {doing}",
+            short,
+            weight=3,
+            family="statement",
+        )
+        yield Ask(
+            f"What do I do when the light {third} {colour}?",
+            "table_cell",
+            f"what I do when the light {third} {colour}",
+            weight=3,
+        )
+        yield Ask(
+            f"What should I do if the light is {doing}?",
+            "table_cell",
+            f"what I should do if the light is {doing}",
+            weight=3,
+        )
+        yield Ask(
+            f"There is a {colour} light that {third}.", "complaint", "", short, weight=2, family="statement"
+        )
         yield Ask(f"The {colour} light keeps {first}.", "complaint", "", short, weight=3, family="statement")
     elif colour:
-        yield Ask(f"The light is {first} {colour}.", "complaint", f"why the light is {first} {colour}", short, weight=4, family="statement")
-        yield Ask(f"The light stays {colour}.", "complaint", f"why the light stays {colour}", short, weight=4, family="statement")
-        yield Ask(f"Why is the light {first} {colour}?", "why", f"why the light is {first} {colour}", short, weight=4)
+        yield Ask(
+            f"The light is {first} {colour}.",
+            "complaint",
+            f"why the light is {first} {colour}",
+            short,
+            weight=4,
+            family="statement",
+        )
+        yield Ask(
+            f"The light stays {colour}.",
+            "complaint",
+            f"why the light stays {colour}",
+            short,
+            weight=4,
+            family="statement",
+        )
+        yield Ask(
+            f"Why is the light {first} {colour}?",
+            "why",
+            f"why the light is {first} {colour}",
+            short,
+            weight=4,
+        )
         yield Ask(f"Why is the light {colour} all the time?", "why", "", short, weight=3)
         yield Ask(f"There is a {first} {colour} light.", "complaint", "", short, weight=3, family="statement")
-        yield Ask(f"What should I do if the light is {first} {colour}?", "table_cell", f"what I should do if the light is {first} {colour}", weight=3)
-        yield Ask(f"{owner} shows a {colour} light.", "complaint", f"why {owner} shows a {colour} light", short, weight=3, family="statement")
+        yield Ask(
+            f"What should I do if the light is {first} {colour}?",
+            "table_cell",
+            f"what I should do if the light is {first} {colour}",
+            weight=3,
+        )
+        yield Ask(
+            f"{owner} shows a {colour} light.",
+            "complaint",
+            f"why {owner} shows a {colour} light",
+            short,
+            weight=3,
+            family="statement",
+        )
     else:
-        yield Ask(f"What does a {first} light mean?", "table_cell", f"what a {first} light means", short, weight=3)
+        yield Ask(
+            f"What does a {first} light mean?", "table_cell", f"what a {first} light means", short, weight=3
+        )
 
 
 def _remedy(row: str, names: Names, short: tuple[int, int] | None) -> Iterator[Ask]:
-    for text in (f"What should I do about {row}?", f"What do I do in case of {row}?", f"What helps with {row}?", f"How do I fix {row}?"):
+    for text in (
+        f"What should I do about {row}?",
+        f"What do I do in case of {row}?",
+        f"What helps with {row}?",
+        f"How do I fix {row}?",
+    ):
         yield Ask(text, "table_cell", "", short)
 
 
 def _attribute(row: str, column: str, short: tuple[int, int] | None) -> Iterator[Ask]:
-    yield Ask(f"What is the {column} of {row}?", "table_cell", f"what the {column} of {row} is", short, weight=4)
+    yield Ask(
+        f"What is the {column} of {row}?", "table_cell", f"what the {column} of {row} is", short, weight=4
+    )
     yield Ask(f"What {column} does {row} have?", "table_cell", f"what {column} {row} has", short, weight=3)
     yield Ask(f"Which {column} does {row} have?", "table_cell", f"which {column} {row} has", short, weight=2)
     yield Ask(f"What {column} applies to {row}?", "table_cell", f"what {column} applies to {row}", short)
@@ -114,9 +206,24 @@ def _reverse(statement: TableStatement, row: str, names: Names) -> Iterator[Ask]
         yield Ask(f"What do I do when {text}?", "table_reverse", f"what I do when {text}", weight=3)
         yield Ask(f"What does it look like when {text}?", "table_reverse", weight=1)
         if _light(statement.row):
-            yield Ask(f"Which light tells me that {text}?", "table_reverse", f"which light tells me that {text}", weight=3)
-            yield Ask(f"What colour is the light when {text}?", "table_reverse", f"what colour the light is when {text}", weight=3)
-            yield Ask(f"How does the light look when {text}?", "table_reverse", f"how the light looks when {text}", weight=2)
+            yield Ask(
+                f"Which light tells me that {text}?",
+                "table_reverse",
+                f"which light tells me that {text}",
+                weight=3,
+            )
+            yield Ask(
+                f"What colour is the light when {text}?",
+                "table_reverse",
+                f"what colour the light is when {text}",
+                weight=3,
+            )
+            yield Ask(
+                f"How does the light look when {text}?",
+                "table_reverse",
+                f"how the light looks when {text}",
+                weight=2,
+            )
     elif tokens[0].tag == "VERB" and tokens[0].form == "base":
         text = render(tokens)
         yield Ask(f"When should I {text}?", "table_reverse", f"when I should {text}", weight=2)

@@ -13,12 +13,10 @@ WORD = re.compile(
     r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.-]+|[$€£¥]?\d[\d.,:/–-]*\d|[$€£¥]?\d|(?:[A-Z]\.){2,}|"
     r"[^\W\d_]\w*(?:['’/&.-]\w+)*(?:['’](?=\s|$))?|[°%µ]\w*|\S"
 )
-MODALS = frozenset("can could may might must shall should will would cannot".split())
-BE = frozenset("is are was were am be been being isn't aren't wasn't weren't".split())
+MODALS = frozenset(["can", "could", "may", "might", "must", "shall", "should", "will", "would", "cannot"])
+BE = frozenset(["is", "are", "was", "were", "am", "be", "been", "being", "isn't", "aren't", "wasn't", "weren't"])
 UNIT_NUMBERS = frozenset(
-    "two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen "
-    "eighteen nineteen twenty thirty forty fifty sixty seventy eighty ninety hundred thousand million billion "
-    "dozen half".split()
+    ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred", "thousand", "million", "billion", "dozen", "half"]
 )
 ADJECTIVE_ENDINGS = ("ous", "ful", "ive", "able", "ible", "less", "ish", "ical", "ary")
 NAMING = frozenset(("NOUN", "PROPN"))
@@ -46,7 +44,7 @@ def tokenize(sentence: str) -> list[Token]:
 
 
 def tag(sentence: str, known_lower: frozenset[str] = frozenset()) -> list[Token]:
-    """Tagged tokens. `known_lower` are words that the document writes in lower case somewhere."""
+    """Tagged tokens. `known_lower` are words that the document writes in lower case somewhere, or never as a name."""
     tokens = tokenize(sentence)
     result: list[Token] = []
     for index, token in enumerate(tokens):
@@ -68,7 +66,7 @@ def _closed_class(token: Token, previous: Token | None, following: Token | None)
     if low in MODALS or low in BE or low in word_set("en_words", "auxiliaries"):
         return "AUX"
     if low in ("that", "those", "these", "this") and following is not None:
-        after_noun = previous is not None and previous.tag in NAMING
+        after_noun = previous is not None and (previous.tag in NAMING or previous.tag in ("VERB", "?"))
         return "SUB" if low == "that" and after_noun else "DET"
     if low in ("her", "his", "its", "their", "our", "your", "my", "all", "some", "both", "any", "each"):
         return "DET"
@@ -84,31 +82,93 @@ def _tag_one(token: Token, before: list[Token], following: Token | None, known: 
     previous = before[-1] if before else None
     closed = _closed_class(token, previous, following)
     low = token.low
-    if closed == "AUX" and low in ("can", "will", "may", "might") and previous and previous.tag in ("DET", "ADJ"):
+    if (
+        closed == "AUX"
+        and low in ("can", "will", "may", "might")
+        and previous
+        and previous.tag in ("DET", "ADJ")
+    ):
         closed = "NOUN"
     if low == "may" and token.text == "May" and before:
         closed = "PROPN"
     if closed:
         return replace(token, tag=closed)
     inside = bool(before) and before[-1].text not in ("“", '"', "(", ":")
-    if token.text[0].isupper() and (inside or (low not in known and not _lower_word(low))):
+    if token.text[0].isupper() and (
+        inside or not (low in known or _lower_word(low) or _ordinary(token, following))
+    ):
         return replace(token, tag="PROPN")
-    if low in ("like", "light", "close", "plus", "past") and previous is not None and previous.tag in ("DET", "ADJ"):
+    if low == "like" and previous is None:
+        return replace(token, tag="PREP")
+    if (
+        low in ("like", "light", "close", "plus", "past")
+        and previous is not None
+        and previous.tag in ("DET", "ADJ")
+    ):
         return replace(token, tag="NOUN")
     if low in word_set("en_words", "prepositions") and low not in ("like",):
         subordinate = low in ("before", "after", "since", "until", "as")
         return replace(token, tag="SUB" if subordinate and _starts_clause(following) else "PREP")
     if low in word_set("en_words", "subordinators"):
         return replace(token, tag="SUB")
-    if low in word_set("en_words", "adverbs") or (low.endswith("ly") and len(low) > 4 and verb_form(low) is None):
+    if low in word_set("en_words", "adverbs") or (
+        low.endswith("ly") and len(low) > 4 and verb_form(low) is None
+    ):
         return replace(token, tag="ADV")
     return _open_class(token, previous, following)
 
 
 def _lower_word(low: str) -> bool:
     """True when a capital at the start of a sentence says nothing: the word is an ordinary one."""
-    lists = ("determiners", "pronouns", "prepositions", "subordinators", "adverbs", "adjectives", "conjunctions")
+    lists = (
+        "determiners",
+        "pronouns",
+        "prepositions",
+        "subordinators",
+        "adverbs",
+        "adjectives",
+        "conjunctions",
+    )
     return any(low in word_set("en_words", name) for name in lists) or verb_form(low) is not None
+
+
+def _ordinary(token: Token, following: Token | None) -> bool:
+    """An unknown word that opens a sentence and looks like a common noun: Incubation, Clutch size, Red-breasted."""
+    if (following is not None and following.text[0].isupper()) or token.text[1:2].isupper():
+        return False
+    head = token.low.split("-")[0]
+    endings = (
+        "tion",
+        "sion",
+        "ment",
+        "ness",
+        "ity",
+        "ism",
+        "ing",
+        "ings",
+        "ers",
+        "ists",
+        "ance",
+        "ence",
+        "tions",
+        "ments",
+        "ies",
+    )
+    noun_follows = (
+        following is not None
+        and following.text.islower()
+        and following.text.isalpha()
+        and not _lower_word(following.low)
+    )
+    return (
+        token.low.endswith(endings)
+        or ("-" in token.low and (_lower_word(head) or head.endswith("ed")))
+        or (
+            noun_follows
+            and following is not None
+            and following.low not in word_set("en_words", "auxiliaries")
+        )
+    )
 
 
 def _starts_clause(following: Token | None) -> bool:
@@ -200,8 +260,11 @@ def plural_phrase(tokens: list[Token]) -> bool:
     head = head_noun(tokens)
     if head is None:
         return any(token.low in ("they", "we", "you", "these", "those") for token in tokens)
-    return is_plural(head.low) if head.tag == "NOUN" else (head.low.endswith("s") and is_plural(head.low)
-                                                           and tokens[0].low == "the" and len(tokens) > 1)
+    return (
+        is_plural(head.low)
+        if head.tag == "NOUN"
+        else (head.low.endswith("s") and is_plural(head.low) and tokens[0].low == "the" and len(tokens) > 1)
+    )
 
 
 def head_noun(tokens: list[Token]) -> Token | None:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from labtune.artifact import content_hash
-from labtune.generation.english.clause import Clause
+from labtune.generation.english.clause import TIME_UNITS, Clause
 from labtune.generation.english.instructions import instruction_asks
 from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
 from labtune.generation.english.marks import NAME, NAMES, render, strip
@@ -32,6 +32,7 @@ class EnglishTeacher:
     names: Names = field(default_factory=Names)
     sentences: list[Sentence] = field(default_factory=list)
     lower: frozenset[str] = frozenset()
+    defined: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Analyse the document once: words, clauses, names."""
@@ -86,7 +87,12 @@ class EnglishTeacher:
         if clause.imperative:
             yield from instruction_asks(who)
             return
-        yield from clause_asks(who)
+        definition = (strip(who.subject), clause.verb.low)
+        known = self.defined.setdefault(definition, passage.index)
+        for ask in clause_asks(who):
+            # A thing is defined once: later sentences about it answer other questions.
+            if ask.form != "definition" or (known == passage.index and not clause.lead):
+                yield ask
         yield from measure_asks(who, self.names)
         yield from topic_asks(who, self.names)
 
@@ -99,7 +105,11 @@ class EnglishTeacher:
             if name.lower() in (item.lower() for item in names):
                 return slot
         first = name.split(" ", 1)[0]
-        return name[0].lower() + name[1:] if first in ("The", "A", "An", "This", "These", "Its", "Their") else name
+        return (
+            name[0].lower() + name[1:]
+            if first in ("The", "A", "An", "This", "These", "Its", "Their")
+            else name
+        )
 
     def _mentions(self, sentence: Sentence) -> Iterator[Ask]:
         frames = load_lexicon("en_questions")
@@ -107,15 +117,37 @@ class EnglishTeacher:
         for start, end in noun_phrases(sentence.tokens):
             words = sentence.tokens[start:end]
             heavy = [token for token in words if token.tag in ("NOUN", "PROPN", "ADJ")]
-            if words[0].tag == "NUM" or (len(heavy) < 2 and words[-1].tag != "PROPN") or words[-1].low in ("°", "%"):
+            if (
+                words[0].tag == "NUM"
+                or (len(heavy) < 2 and words[-1].tag != "PROPN")
+                or words[-1].low in ("°", "%")
+            ):
                 continue
-            if words[0].low in ("its", "their", "his", "her", "this", "these", "such", "that", "some", "any", "no"):
+            if words[-1].low in TIME_UNITS or (
+                start and len(words) == 1 and sentence.tokens[start - 1].low == "of"
+            ):
+                continue
+            if words[0].low in ("most", "more", "less", "same", "other", "only") or len(words[-1].text) < 3:
+                continue
+            if words[0].low in (
+                "its",
+                "their",
+                "his",
+                "her",
+                "this",
+                "these",
+                "such",
+                "that",
+                "some",
+                "any",
+                "no",
+            ):
                 words = words[1:]
             text = self.names.slot(words) or render(words)
             phrases.append(text)
         phrases = list(dict.fromkeys(phrases))[:6]
         for text in phrases:
-            for frame in frames["mentions"]:
+            for frame in frames["mentions"] if text not in (NAME, NAMES) else ():
                 yield Ask(frame.format(n=text), "mention", weight=1, family="mention")
         for left, right in zip(phrases, phrases[1:], strict=False):
             for frame in frames["mention_pairs"]:
@@ -135,13 +167,12 @@ class EnglishTeacher:
             if sentence_asks and roll < 0.66:
                 ask = draw.choices(sentence_asks, weights)[0]
                 yield ask, phrase(ask, self.names, heading, draw)
-            elif mentions and roll < (0.74 if sentence_asks else 0.6):
+            elif mentions and roll < (0.71 if sentence_asks else 0.6):
                 ask = draw.choice(mentions)
                 yield ask, phrase(ask, self.names, "", draw)
             else:
                 text = keyword_question(fact.keywords or (passage.text,), fact.topics, draw)
                 yield Ask(text, "keyword", family="keyword"), keyword_text(text, self.names, draw)
-
 
     def brief(self, question: str, draw: random.Random) -> str:
         """The question with a request for a short answer."""
@@ -184,7 +215,15 @@ def _sound(asks: list[Ask]) -> Iterator[Ask]:
         if text in seen or len(words) > 24 or len(words) < 2:
             continue
         if "  " in ask.text or " ?" in ask.text:
-            ask = Ask(text.replace(" ?", "?"), ask.form, " ".join(ask.indirect.split()), ask.short, ask.polarity, ask.weight, ask.family)
+            ask = Ask(
+                text.replace(" ?", "?"),
+                ask.form,
+                " ".join(ask.indirect.split()),
+                ask.short,
+                ask.polarity,
+                ask.weight,
+                ask.family,
+            )
         seen.add(text)
         yield ask
 
