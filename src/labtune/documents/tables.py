@@ -21,6 +21,9 @@ _UNIT = re.compile(
     r"公斤|千克|克|毫克|微克|吨|米|厘米|毫米|公里|千米|升|毫升|元|秒|分钟?|小时|天|日|周|月|年|岁|次|人|度|万|亿)"
 )
 _ORDINAL_HEADER = re.compile(r"(?:#|№|no\.?|nr\.?|number|index|序号|编号|番号)", re.I)
+_NO_NOUN = re.compile(
+    r"(?:what|how|when|where|why|who|which|whether|if)\b|.+\s(?:of|for|in|by|at|on|to|from|with|as)$", re.I
+)
 _MIDNIGHT = re.compile(r"(\d{4}-\d{2}-\d{2}) 00:00:00")
 _END = (".", "!", "?", "。", "！", "？", "…")
 
@@ -141,9 +144,18 @@ def _statement(row: str, column: str, value: str, language: str) -> Cell:
         link, verb = ("的", "是") if language == "zh" else ("の", "は")
         subject = f"{row}{link}{column}" if row and column else row or column
         return Cell(_closed(f"{subject}{verb}{value}", language), row, column, value)
-    subject = f"{_capital(column)} of {row}" if row and column else row or column
+    subject = _subject(row, column)
     sentence = f"{subject}: {value}" if subject else value
     return Cell(_closed(sentence, language), row, column, value)
+
+
+def _subject(row: str, column: str) -> str:
+    """What is stated: "Price of Lid", but "Lid, used for" when the header is no noun ("What to do")."""
+    if not (row and column):
+        return row or column
+    if _NO_NOUN.match(column):
+        return f"{_capital(row)}, {column[:1].lower()}{column[1:]}"
+    return f"{_capital(column)} of {row}"
 
 
 def _capital(text: str) -> str:

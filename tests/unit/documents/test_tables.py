@@ -15,8 +15,8 @@ def test_one_sentence_per_cell() -> None:
     rows = [["Light", "Meaning", "what to do"], ["steady blue", "ready", "Nothing."], ["red", "", "call us"]]
     assert sentences(rows) == [
         "Meaning of steady blue: ready.",
-        "What to do of steady blue: Nothing.",
-        "What to do of red: call us.",
+        "Steady blue, what to do: Nothing.",
+        "Red, what to do: call us.",
     ]
 
 
