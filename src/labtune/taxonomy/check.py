@@ -76,7 +76,7 @@ def check(
     path = path.absolute()
     if not path.exists():
         raise TaxonomyError(f"there is no {path}", hint="labtune check FOLDER   or a qna.yaml")
-    base = root.absolute() if root is not None else taxonomy_of(path)
+    base = taxonomy_around(path, root)
     if path.is_file() and path.name not in (QNA, EXAM, ATTRIBUTION):
         return _check_lone_file(path, base)
     counts, findings = _Counts(), []
@@ -91,12 +91,21 @@ def check(
         counts.exam_questions += len(read.exam_items)
         findings.extend(_check_leaf(read, texts, lint=lint))
         shown = item.root
-    if not counts.leaves and not findings:
+    if not counts.leaves and all(finding.severity != "error" for finding in findings):
         problems = Problems(".")
         mend = "labtune new knowledge PATH --document FILE   writes one"
         problems.add("P104", Point(), f"no {QNA} in {path.name}", "at least one leaf", mend)
         findings.extend(problems.findings)
     return CheckReport(shown, counts.leaves, counts.exam_questions, _sorted(findings))
+
+
+def taxonomy_around(path: Path, root: Path | None) -> Path | None:
+    """The named root when the path lies in it or above it, else what the names of the folders say."""
+    if root is not None:
+        named = root.absolute()
+        if path.is_relative_to(named) or named.is_relative_to(path):
+            return named
+    return taxonomy_of(path)
 
 
 def taxonomy_of(path: Path) -> Path | None:

@@ -17,13 +17,23 @@ from labtune.documents.load import load_document
 from labtune.documents.report import ingestion_report
 from labtune.errors import DocumentError, TaxonomyError
 from labtune.taxonomy.discover import ATTRIBUTION, EXAM, QNA
+from labtune.taxonomy.exam import ExamItem
 from labtune.taxonomy.fetch import GitCache
 from labtune.taxonomy.holdout import hold_out, make_exam
 from labtune.taxonomy.locate import LocatedDocument, locate_documents
-from labtune.taxonomy.read import LeafRead, iterate_leaves
+from labtune.taxonomy.read import iterate_leaves
 from labtune.types import Chunk, Document, ExamQuestion, Finding, Leaf, RunContext, StageOutcome
 
 SHOWN_ERRORS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """What is kept of a leaf folder once it is read: no text, no nodes, so that large taxonomies fit."""
+
+    leaf: Leaf
+    folder: Path
+    items: list[ExamItem]
 
 
 @dataclass(slots=True)
@@ -50,20 +60,19 @@ def curate(
         TaxonomyError: a leaf has errors (the first ones are named), or there is no leaf.
         DocumentError: a leaf's documents cannot be found, fetched or read; the leaf is named.
     """
-    reads, findings = _read_all(taxonomy_root)
-    _refuse_errors(taxonomy_root, reads, findings)
-    located = _locate_all(reads, cache or GitCache.default())
+    inputs, findings = _read_all(taxonomy_root)
+    _refuse_errors(taxonomy_root, inputs, findings)
+    located = _locate_all(taxonomy_root, inputs, cache or GitCache.default())
     result = _Curation()
-    for number, read in enumerate(reads, 1):
-        leaf = read.leaf
-        assert leaf is not None
-        run.emit("progress", {"leaf": leaf.path, "done": number - 1, "total": len(reads), "unit": "leaves"})
+    for number, entry in enumerate(inputs):
+        leaf = entry.leaf
+        run.emit("progress", {"leaf": leaf.path, "done": number, "total": len(inputs), "unit": "leaves"})
         for document in _load(leaf, located.get(leaf.path, []), result.documents):
             result.chunks.extend(chunk_document(document, leaf=leaf.path, max_tokens=documents.chunk_tokens))
-        leaf = replace(leaf, seeds=hold_out(leaf, exam.from_seeds, read.exam_items))
+        leaf = replace(leaf, seeds=hold_out(leaf, exam.from_seeds, entry.items))
         result.leaves.append(leaf)
-        result.exam.extend(make_exam(leaf, read.exam_items, exam.dev_share))
-    run.emit("progress", {"done": len(reads), "total": len(reads), "unit": "leaves"})
+        result.exam.extend(make_exam(leaf, entry.items, exam.dev_share))
+    run.emit("progress", {"done": len(inputs), "total": len(inputs), "unit": "leaves"})
     return _write(run.out_dir, result, findings)
 
 
@@ -95,20 +104,20 @@ def curate_key(taxonomy_root: Path) -> str:
     return digest.hexdigest()
 
 
-def _read_all(root: Path) -> tuple[list[LeafRead], list[Finding]]:
-    reads: list[LeafRead] = []
+def _read_all(root: Path) -> tuple[list[_Input], list[Finding]]:
+    inputs: list[_Input] = []
     findings: list[Finding] = []
     for item in iterate_leaves(root):
         if isinstance(item, Finding):
             findings.append(item)
-        else:
-            reads.append(item)
-            findings.extend(item.findings)
-    reads.sort(key=lambda read: read.files.name.path)
-    return reads, findings
+            continue
+        findings.extend(item.findings)
+        if item.leaf is not None:
+            inputs.append(_Input(item.leaf, item.files.folder, item.exam_items))
+    return sorted(inputs, key=lambda entry: entry.leaf.path), findings
 
 
-def _refuse_errors(root: Path, reads: list[LeafRead], findings: list[Finding]) -> None:
+def _refuse_errors(root: Path, inputs: list[_Input], findings: list[Finding]) -> None:
     errors = [finding for finding in findings if finding.severity == "error"]
     if errors:
         shown = [
@@ -122,22 +131,20 @@ def _refuse_errors(root: Path, reads: list[LeafRead], findings: list[Finding]) -
             f"the taxonomy {root} has {len(errors)} error{'s' if len(errors) > 1 else ''}:\n{lines}{more}",
             hint=f"labtune check {root}   says how to mend each; --fix mends the mechanical ones",
         )
-    if not reads:
+    if not inputs:
         raise TaxonomyError(
             f"the taxonomy {root} has no leaf", hint="labtune new knowledge PATH --document FILE"
         )
 
 
-def _locate_all(reads: list[LeafRead], cache: GitCache) -> dict[str, list[LocatedDocument]]:
+def _locate_all(root: Path, inputs: list[_Input], cache: GitCache) -> dict[str, list[LocatedDocument]]:
     located: dict[str, list[LocatedDocument]] = {}
-    for read in reads:
-        leaf = read.leaf
-        if leaf is None or leaf.documents is None:
+    for entry in inputs:
+        leaf = entry.leaf
+        if leaf.documents is None:
             continue
         try:
-            located[leaf.path] = locate_documents(
-                leaf.documents, read.files.folder, read.files.root, cache=cache
-            )
+            located[leaf.path] = locate_documents(leaf.documents, entry.folder, root, cache=cache)
         except DocumentError as error:
             raise DocumentError(f"{leaf.path}: {error.message}", hint=error.hint) from error
     return located

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from labtune.artifact import write_bytes
 from labtune.errors import TaxonomyError
-from labtune.taxonomy.check import find_files, taxonomy_of
+from labtune.taxonomy.check import find_files, taxonomy_around
 from labtune.taxonomy.decode import decode
 from labtune.taxonomy.discover import EXAM, QNA, LeafFiles
 from labtune.taxonomy.exam import validate_exam
@@ -46,7 +46,7 @@ def fix(path: Path, *, root: Path | None = None) -> list[FixedFile]:
     path = path.absolute()
     if not path.exists():
         raise TaxonomyError(f"there is no {path}", hint="labtune check --fix FOLDER   or a qna.yaml")
-    base = root.absolute() if root is not None else taxonomy_of(path)
+    base = taxonomy_around(path, root)
     wanted = path.name if path.is_file() else None
     fixed: list[FixedFile] = []
     for item in find_files(path, base):

@@ -43,7 +43,7 @@ def render_text(report: CheckReport, *, relative_to: Path | None = None) -> str:
     lines = []
     for finding in report.findings:
         source = finding.source
-        where = f"{shown_path(report, source.file, relative_to)}:{source.line}:{source.column}"
+        where = f"{_printable(shown_path(report, source.file, relative_to))}:{source.line}:{source.column}"
         fixable = " [--fix]" if finding.fixable else ""
         lines.append(f"{where}: {finding.severity} {finding.code} {message(finding)}{fixable}")
     lines.append(summary(report))
@@ -53,7 +53,7 @@ def render_text(report: CheckReport, *, relative_to: Path | None = None) -> str:
 def message(finding: Finding) -> str:
     """What was found, what is expected, how to mend, in one line."""
     text = f"found {finding.found}; expected {finding.expected}; mend: {finding.mend}"
-    return "".join(character if character.isprintable() else " " for character in text)
+    return _printable(text)
 
 
 def render_json(report: CheckReport, *, relative_to: Path | None = None) -> str:
@@ -145,6 +145,10 @@ def render_sarif(report: CheckReport, *, relative_to: Path | None = None) -> str
         "runs": [run],
     }
     return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+def _printable(text: str) -> str:
+    return "".join(character if character.isprintable() else " " for character in text)
 
 
 def _plural(count: int, one: str, many: str) -> str:

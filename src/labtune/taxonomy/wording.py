@@ -28,6 +28,7 @@ off on only or other our out over own per she should so some such than that the 
 they this those through to too under up very was we were will with would yes you your
 """
 _ASKING_WORDS = "how no not one two what when where which while who whom whose why without"
+_NUMBER_WORDS = "zero one two three four five six seven eight nine ten eleven twelve"
 _AUXILIARIES = """
 is are was were am do does did can could will would has have had should may might must shall isn't aren't
 wasn't weren't don't doesn't didn't can't couldn't won't wouldn't hasn't haven't shouldn't
@@ -83,10 +84,14 @@ def _stem(word: str) -> str:
     return word.replace(",", "").rstrip(".") if word[0].isdigit() else word[:6]
 
 
-def numbers(text: str) -> set[str]:
-    """The numbers of a text, without thousands separators."""
+def numbers(text: str, *, spelled: bool = False) -> set[str]:
+    """The numbers of a text, without thousands separators; `spelled` counts zero to twelve in words too."""
     folded = text if text.isascii() else unicodedata.normalize("NFKC", text)
-    return {found.replace(",", "").rstrip(".") for found in _NUMBER.findall(folded)}
+    found = {number.replace(",", "").rstrip(".") for number in _NUMBER.findall(folded)}
+    if spelled:
+        words = set(_ASCII_WORD.findall(folded.lower()))
+        found |= {str(value) for value, word in enumerate(_NUMBER_WORDS.split()) if word in words}
+    return found
 
 
 def word_count(text: str) -> int:

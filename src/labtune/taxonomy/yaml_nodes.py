@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from labtune.taxonomy.decode import point_at
 from labtune.taxonomy.problems import Place, Point, Problems
 
 MAX_DEPTH = 24
@@ -81,7 +82,8 @@ def read_nodes(text: str, problems: Problems) -> Node | None:
     """Parse one YAML document; None after recording the one finding that says why it cannot be used."""
     loader = _LOADER(text)
     try:
-        return _Composer(loader, problems, text).document()
+        odd_breaks = not text.isascii() and any(sign in text for sign in "\x85\u2028\u2029")
+        return _Composer(loader, problems, text, odd_breaks).document()
     except _Refused:
         return None
     except yaml.MarkedYAMLError as error:
@@ -126,6 +128,7 @@ class _Composer:
     loader: Any
     problems: Problems
     text: str
+    odd_breaks: bool
     cost: int = 0
     anchors: dict[str, tuple[Node | None, int]] = field(default_factory=dict)
 
@@ -139,10 +142,9 @@ class _Composer:
         node = self.node(0)
         loader.get_event()
         if not loader.check_event(yaml.StreamEndEvent):
-            mark = loader.get_event().start_mark
             self.refuse(
                 "Y109",
-                Point(mark.line + 1, mark.column + 1),
+                self.place(loader.get_event().start_mark),
                 "a second YAML document",
                 "one document in a file",
                 "delete the '---' line, or quote it when it is text",
@@ -153,6 +155,12 @@ class _Composer:
         """Record the one finding of this file and stop."""
         self.problems.add(code, place, found, expected, mend)
         raise _Refused
+
+    def place(self, mark: Any) -> Point:
+        """Where a mark is, as editors count: YAML also takes U+0085, U+2028 and U+2029 for line ends."""
+        if self.odd_breaks:
+            return point_at(self.text, mark.index)
+        return Point(mark.line + 1, mark.column + 1)
 
     def spend(self, cost: int, place: Place) -> None:
         """Count content; stop when there is more than anybody writes by hand."""
@@ -169,8 +177,7 @@ class _Composer:
     def node(self, depth: int) -> Node:
         """Compose the node that starts at the next event."""
         event = self.loader.get_event()
-        mark = event.start_mark
-        point = Point(mark.line + 1, mark.column + 1)
+        point = self.place(event.start_mark)
         if isinstance(event, yaml.AliasEvent):
             return self.alias(str(event.anchor), point)
         if depth >= MAX_DEPTH:

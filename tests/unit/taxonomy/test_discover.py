@@ -152,6 +152,23 @@ def test_a_leaf_on_its_own_is_checked_by_its_content(tmp_path: Path) -> None:
     assert [item.code for item in check(folder / "qna.yaml").findings] == ["K102"]
 
 
+def test_a_named_root_decides_over_folder_names(tmp_path: Path) -> None:
+    root = tmp_path / "knowledge" / "mine"
+    leaf = skill(root, "compositional_skills/knowledge/a")
+    assert [item.code for item in check(leaf).findings if item.severity == "error"]
+    report = check(leaf, root=root)
+    assert (report.passed, report.root, report.leaves) == (True, root, 1)
+    elsewhere = skill(tmp_path / "other", "compositional_skills/b")
+    assert check(elsewhere, root=root).root == tmp_path / "other"
+    assert check(tmp_path, root=root).leaves == 1
+
+
+def test_misnamed_files_alone_are_not_a_pass(tmp_path: Path) -> None:
+    folder = skill(tmp_path, "compositional_skills/a")
+    (folder / "qna.yaml").rename(folder / "qna.yml")
+    assert sorted(code for _, _, code in findings(tmp_path)) == ["P101", "P104"]
+
+
 def test_nothing_to_check_is_not_a_pass(tmp_path: Path) -> None:
     assert [code for _, _, code in findings(tmp_path)] == ["P104"]
     assert not check(tmp_path).passed

@@ -67,6 +67,14 @@ def test_an_answer_that_its_context_does_not_support(tmp_path: Path) -> None:
     assert "1999" in findings(tmp_path)[1][1]
 
 
+def test_numbers_in_words_support_numbers_in_digits(tmp_path: Path) -> None:
+    text = knowledge().replace(
+        "answer: The planks are replaced every twelve", "answer: They are replaced every 12"
+    )
+    bridge(tmp_path, text)
+    assert findings(tmp_path) == []
+
+
 def test_chinese_support_and_quotation(tmp_path: Path) -> None:
     facts = ["门诊早上七点半开始看病。", "儿科在二楼，主任医生是陈雨桐。", "急诊每天二十四小时开放。"]
     lines = ["version: 3", "created_by: 我", "domain: 医院", "document_outline: 指南"]

@@ -123,6 +123,13 @@ def test_positions_count_characters_and_lines_from_one() -> None:
     assert (quoted.line, quoted.column, quoted.style) == (5, 8, "'")
 
 
+def test_lines_are_counted_as_editors_count_them() -> None:
+    text = "a: 'one\u2028two\x85three'\nb: [x]\nb: y\n"
+    problems = Problems("f")
+    read_nodes(text, problems)
+    assert [(finding.code, finding.source.line) for finding in problems.findings] == [("Y110", 3)]
+
+
 def test_positions_skip_anchors_and_tags() -> None:
     text = "a: &name !!str 5\n"
     node, _ = read(text)
