@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PLAIN_SECONDS = 5.0
 """Least time between two progress lines where there is no terminal."""
 
+LOG_WIDTH = 120
+
 Listener = Callable[["View", str, Mapping[str, Json]], None]
 
 
@@ -41,6 +43,11 @@ class View:
         self._moving = console.is_terminal and not console.is_dumb_terminal
         self._printed = float("-inf")
         self._status = ""
+
+    @property
+    def width(self) -> int:
+        """Columns that a line should not exceed; a log file has more of them than many terminals."""
+        return self.console.width if self._moving else LOG_WIDTH
 
     def emit(self, event: str, fields: Mapping[str, Json]) -> None:
         """Take in one event (this is the sink that stages get)."""

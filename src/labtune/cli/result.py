@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import get_terminal_size
 from typing import Any
 
 import typer
@@ -14,7 +15,7 @@ from labtune.cli.tables import score_table
 from labtune.cli.text import has_colours, one_line, printable
 from labtune.errors import GateError
 
-WIDTH = 100
+LOG_WIDTH = 120
 SHOWN_ANSWERS = 3
 COLOURS = {"learned": typer.colors.GREEN, "not learned": typer.colors.YELLOW, "forgotten": typer.colors.RED}
 PLACES = (
@@ -69,18 +70,21 @@ class Result:
         if self.nothing_done:
             lines.append(f"everything is up to date: {_place(self.run_dir)}")
         if self.scores is not None:
-            lines += ["", *score_table(self.scores, _coloured if has_colours(sys.stdout) else _plain)]
+            lines += [
+                "",
+                *score_table(self.scores, _coloured if has_colours(sys.stdout) else _plain, _width()),
+            ]
             lines += ["", *self._told_answers()]
         lines += ["", *self._places(), "", f"next:  {self._next()}"]
         for line in lines:
             typer.echo(line)
 
     def _told_answers(self) -> list[str]:
-        lines = []
+        lines, width = [], _width()
         for row in pick_answers(self.answers, SHOWN_ANSWERS):
-            lines.append(f"  {one_line(str(row['question']), WIDTH - 4)}")
-            lines.append(f"    -> {one_line(str(row['tuned']['answer']), WIDTH - 8)}")
-        return ["three questions to the tuned student:", *lines] if lines else []
+            lines.append(f"  {one_line(str(row['question']), width - 2)}")
+            lines.append(f"    -> {one_line(str(row['tuned']['answer']), width - 15)} ({_mark(row)})")
+        return ["questions to the tuned student:", *lines] if lines else []
 
     def _places(self) -> list[str]:
         found = [(name, what) for name, what in PLACES if (self.run_dir / name).exists()]
@@ -100,6 +104,15 @@ def pick_answers(rows: Sequence[Mapping[str, Any]], count: int) -> list[Mapping[
     if len(tested) <= count:
         return tested
     return [tested[(2 * index + 1) * len(tested) // (2 * count)] for index in range(count)]
+
+
+def _mark(row: Mapping[str, Any]) -> str:
+    return "right" if row["tuned"]["right"] else "wrong"
+
+
+def _width() -> int:
+    """Columns that a line should not exceed."""
+    return get_terminal_size().columns if sys.stdout.isatty() else LOG_WIDTH
 
 
 def _place(path: Path) -> str:

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 
 SHOWN_SAMPLES = 6
 SHOWN_BEFORE = 2
-WIDTH = 100
 STATES = {"up_to_date": "is up to date", "reused": "is reused from an earlier run"}
 
 
@@ -111,8 +110,7 @@ class Story:
         if stage == "generate":
             for row in spread(self._lab.runs_dir / self._run / "generate" / "samples.jsonl", SHOWN_SAMPLES):
                 messages = row["messages"]
-                view.say(f"    {row['form']}: {one_line(messages[-2]['content'], WIDTH - 20)}")
-                view.say(f"      -> {one_line(messages[-1]['content'], WIDTH - 10)}", "cyan")
+                tell_answer(view, f"{row['form']}: {messages[-2]['content']}", messages[-1]["content"])
 
     def _tell_notice(self, view: View, text: str) -> None:
         # Leaves share their notices; once is enough.
@@ -129,8 +127,8 @@ class Story:
 
 def tell_answer(view: View, question: str, answer: str) -> None:
     """A question and what a model said, on two lines."""
-    view.say(f"    {one_line(question, WIDTH - 6)}")
-    view.say(f"      -> {one_line(answer, WIDTH - 10)}", "cyan")
+    view.say(f"    {one_line(question, view.width - 4)}")
+    view.say(f"      -> {one_line(answer, view.width - 9)}", "cyan")
 
 
 def spread(path: Path, count: int) -> Sequence[Any]:

@@ -10,23 +10,28 @@ from labtune.cli.text import cells, printable
 Style = Callable[[str, str], str]
 """(text, verdict) -> the text in the verdict's colour, or as it is."""
 
-LEAF_WIDTH = 34
+LEAST_LEAF, MOST_LEAF = 16, 60
+"""Columns of the leaf's name."""
 HEADER = ("leaf", "n", "base", "tuned", "95 %", "choice", "F1", "stops", "verdict")
 LEFT = (0, 8)
+GAP = "  "
 
 
-def score_table(scores: Mapping[str, Any], style: Style) -> list[str]:
+def score_table(scores: Mapping[str, Any], style: Style, width: int) -> list[str]:
     """Lines of the table: a row for each leaf, the total, and what was kept.
 
     `base` and `tuned` are shares of right answers, `95 %` is the interval of `tuned`; `choice` (multiple
-    choice), `F1` and `stops` (answers that ended by themselves) are the tuned student's.
+    choice), `F1` and `stops` (answers that ended by themselves) are the tuned student's. Leaves' paths are
+    cut at their beginning where a line would be longer than `width` columns.
     """
     rows = [_row(path, entry) for path, entry in sorted(scores["leaves"].items())]
     if len(rows) > 1:
         rows.append(_row("all", scores["total"]))
     table = [HEADER, *rows]
     widths = [max(cells(row[column]) for row in table) for column in range(len(HEADER))]
-    lines = [_line(row, widths, style) for row in table]
+    room = width - sum(widths[1:]) - len(GAP) * (len(widths) - 1)
+    widths[0] = min(widths[0], max(LEAST_LEAF, min(MOST_LEAF, room)))
+    lines = [_line((_ending(row[0], widths[0]), *row[1:]), widths, style) for row in table]
     return [*lines, "", kept_line(scores)]
 
 
@@ -44,7 +49,7 @@ def kept_line(scores: Mapping[str, Any]) -> str:
 def _row(path: str, entry: Mapping[str, Any]) -> tuple[str, ...]:
     base, tuned = entry["base"], entry["tuned"]
     return (
-        _ending(printable(path), LEAF_WIDTH),
+        printable(path),
         str(tuned["n"]),
         _percent(base["right"]),
         _percent(tuned["right"]),
@@ -85,4 +90,4 @@ def _line(row: Sequence[str], widths: Sequence[int], style: Style) -> str:
         padding = " " * (width - cells(text))
         shown = style(text, text) if column == len(row) - 1 else text
         parts.append(shown + padding if column in LEFT else padding + shown)
-    return "  ".join(parts).rstrip()
+    return GAP.join(parts).rstrip()

@@ -50,7 +50,7 @@ def answer(number: int, split: str = "test") -> dict[str, object]:
         "split": split,
         "question": f"question {number}?",
         "base": {"answer": "no idea"},
-        "tuned": {"answer": f"answer {number}"},
+        "tuned": {"answer": f"answer {number}", "right": number != 4},
     }
 
 
@@ -146,11 +146,11 @@ def test_the_result_of_an_idle_run_says_so_and_what_to_type(
     assert lines[0] == "everything is up to date: runs/0001"
     assert "knowledge/birds  8    0%   100%  68-100    100%  0.90   100%  learned" in lines
     assert "kept: general exam 90% right before, 90% after; retention 100.0%" in lines
-    assert lines[lines.index("three questions to the tuned student:") + 1 :][:4] == [
+    assert lines[lines.index("questions to the tuned student:") + 1 :][:4] == [
         "  question 1?",
-        "    -> answer 1",
+        "    -> answer 1 (right)",
         "  question 4?",
-        "    -> answer 4",
+        "    -> answer 4 (wrong)",
     ]
     assert any(line.split() == ["runs/0001/train/model", "tuned", "model"] for line in lines)
     assert lines[-1].startswith("next:  labtune chat")

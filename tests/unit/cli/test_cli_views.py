@@ -164,10 +164,10 @@ SCORES = {
 
 
 def test_rows_of_the_score_table() -> None:
-    header, first, second, total, blank, kept = score_table(SCORES, lambda text, _: text)
+    header, first, second, total, blank, kept = score_table(SCORES, lambda text, _: text, 94)
     assert header.split() == ["leaf", "n", "base", "tuned", "95", "%", "choice", "F1", "stops", "verdict"]
     assert first.split() == [
-        "…/chengxi_clinic_and_its_long_name", "40", "2%", "95%", "84-99", "90%", "0.87", "100%", "learned"
+        "…th/chengxi_clinic_and_its_long_name", "40", "2%", "95%", "84-99", "90%", "0.87", "100%", "learned"
     ]  # fmt: skip
     assert second.split() == ["知识/健康", "0"]
     assert total.split() == ["all", "40", "2%", "95%", "not", "learned"]
@@ -176,12 +176,21 @@ def test_rows_of_the_score_table() -> None:
     # Wide characters take two columns: the numbers of all rows still end in the same column.
     ends = {cells(row[: row.index(number) + len(number)]) for row, number in ((first, " 40"), (second, " 0"))}
     assert len(ends) == 1
-    assert all(cells(line) <= 100 for line in (header, first, second, total, kept))
+    assert all(cells(line) <= 94 for line in (header, first, second, total, kept))
+
+
+@pytest.mark.parametrize("width", [80, 100, 200])
+def test_the_score_table_fits_its_width(width: int) -> None:
+    lines = score_table(SCORES, lambda text, _: text, width)
+    assert max(cells(line) for line in lines) <= width
+    shown = lines[1].split()[0]
+    assert shown.endswith("its_long_name")
+    assert (shown == "knowledge/health/chengxi_clinic_and_its_long_name") == (width >= 200)
 
 
 def test_retention_that_was_not_measured_is_said() -> None:
     scores = {**SCORES, "retention": {"base": None, "tuned": None, "ratio": None}}
-    assert score_table(scores, lambda text, _: text)[-1] == (
+    assert score_table(scores, lambda text, _: text, 80)[-1] == (
         "kept: not measured, the general exam has no question"
     )
 
