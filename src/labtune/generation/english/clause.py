@@ -4,25 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from labtune.generation.english.adjuncts import Adjunct, split_adjuncts
 from labtune.generation.english.inflect import verb_form
 from labtune.generation.english.tag import BE, MODALS, NAMING, Token, plural_phrase
 from labtune.generation.lexicon import word_set
-
-CAUSE = ("because", "due", "since", "as", "owing")
-CONDITION = ("if", "when", "unless", "whenever", "while", "once")
-TIME_UNITS = frozenset(
-    ["second", "seconds", "minute", "minutes", "hour", "hours", "day", "days", "week", "weeks", "month", "months", "year", "years", "decade", "century", "centuries", "decades", "time", "times", "morning", "evening", "night", "nights", "afternoon", "summer", "winter", "spring", "autumn", "season", "noon", "midnight", "monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday", "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december", "today", "tomorrow", "weekend", "weekends", "am", "pm", "a.m.", "p.m.", "delivery"]
-)
-
-
-@dataclass(frozen=True, slots=True)
-class Adjunct:
-    """A phrase after the object. `kind`: when, where, why, duration, frequency, condition, purpose, manner,
-    agent, other.
-    """
-
-    kind: str
-    tokens: tuple[Token, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,7 +230,7 @@ def _main_verb(body: list[Token]) -> int | None:
         score = _verb_score(body, index)
         if score and (best is None or score > best[0] or (best[0] <= 2 and index == best[1] + 1)):
             best = (score, index)
-        if best is not None and best[0] >= 4 and (index > best[1]):
+        if best is not None and best[0] >= 3 and index > best[1]:
             break
     if best is None or best[0] < 1 or best[1] > 14:
         return None
@@ -278,7 +263,8 @@ def _verb_score(body: list[Token], index: int) -> int:
     following = body[index + 1] if index + 1 < len(body) else None
     if following is not None and following.low == "by" and token.form == "past":
         return 0
-    if following is not None and following.tag in ("DET", "PREP", "TO", "NUM", "ADV", "PRON"):
+    likely = ("DET", "NUM", "PRON") if score == 2 else ("DET", "PREP", "TO", "NUM", "ADV", "PRON")
+    if following is not None and following.tag in likely:
         score += 1
     return score
 
@@ -367,6 +353,14 @@ def _pick_verb(body: list[Token], index: int, auxiliaries: list[Token]) -> Token
         if auxiliary.low in BE and auxiliary is [a for a in auxiliaries if a.tag == "AUX"][-1]:
             return replace(auxiliary, lemma="be")
     last = [a for a in auxiliaries if a.tag == "AUX"]
+    if (
+        token is not None
+        and token.low.endswith("ed")
+        and token.tag != "NUM"
+        and last
+        and last[-1].low[:2] == "ha"
+    ):
+        return None
     if last and last[-1].low in ("has", "have", "had", "does", "do", "did") and last[-1] is auxiliaries[-1]:
         lemma = "have" if last[-1].low.startswith("ha") else "do"
         forms = {"has": "s", "does": "s", "had": "past", "did": "past"}
@@ -399,148 +393,6 @@ def _is_nominal(subject: list[Token]) -> bool:
         or subject[0].form == "ing"
         or (subject[0].tag == "PRON" and len(subject) == 1)
     )
-
-
-def split_adjuncts(rest: list[Token]) -> tuple[list[Token], list[Adjunct]]:
-    """Cut what follows the verb into its object and its adjuncts."""
-    cuts: list[int] = []
-    for index, token in enumerate(rest):
-        if token.text == ",":
-            cuts.append(index)
-            break
-        kind = _adjunct_kind(rest, index)
-        if kind:
-            cuts.append(index)
-        if kind == "purpose" or (token.tag == "SUB" and not kind):
-            # What follows belongs to the inner clause.
-            comma = next((n for n in range(index, len(rest)) if rest[n].text == ","), None)
-            cuts.extend([comma] if comma is not None else [])
-            break
-    if not cuts:
-        return rest, []
-    complement = rest[: cuts[0]]
-    adjuncts: list[Adjunct] = []
-    for number, start in enumerate(cuts):
-        end = cuts[number + 1] if number + 1 < len(cuts) else len(rest)
-        kind = "other" if rest[start].text == "," else _adjunct_kind(rest, start)
-        if kind in ("condition", "why") and rest[start].tag == "SUB":
-            adjuncts.append(Adjunct(kind, tuple(rest[start:])))
-            break
-        if rest[start].text == ",":
-            adjuncts.append(Adjunct("other", tuple(rest[start:])))
-            break
-        adjuncts.append(Adjunct(kind, tuple(rest[start:end])))
-    return complement, adjuncts
-
-
-def _adjunct_kind(rest: list[Token], index: int) -> str:
-    token = rest[index]
-    phrase = rest[index + 1 : index + 7]
-    low = token.low
-    if low == "once" and phrase and phrase[0].low in ("a", "an", "per", "every", "to"):
-        return "frequency" if phrase[0].low != "to" else ""
-    if token.tag == "SUB" and low in CONDITION:
-        return "condition"
-    if low in ("because", "due"):
-        return "why"
-    if token.tag == "SUB" and low in ("after", "before", "until", "since", "as"):
-        return "when" if low != "as" else "why"
-    if low in ("every", "each", "once", "twice", "daily", "weekly", "monthly", "annually", "yearly"):
-        return (
-            "frequency" if _names_time(phrase[:4]) or low.endswith("ly") or low in ("once", "twice") else ""
-        )
-    if token.tag == "TO" and phrase and phrase[0].tag in ("VERB", "?", "AUX") and index > 0:
-        return "purpose"
-    if token.tag not in ("PREP",) or low == "of":
-        return ""
-    return _preposition_kind(low, phrase, rest, index)
-
-
-def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: int) -> str:
-    stop = next(
-        (n for n, token in enumerate(phrase) if token.tag in ("PREP", "SUB") or token.text == ","),
-        len(phrase),
-    )
-    phrase = phrase[:stop]
-    if low in ("about", "around", "than", "up", "below", "over", "under", "to", "as") and _measured(phrase):
-        return ""
-    timed = _names_time(phrase)
-    if low in (
-        "in",
-        "on",
-        "at",
-        "during",
-        "by",
-        "before",
-        "after",
-        "since",
-        "until",
-        "till",
-        "between",
-        "around",
-    ):
-        if timed or low in ("during", "until", "till", "since") or (low in ("before", "after") and phrase):
-            return "when"
-    if low in ("for", "within", "over") and timed:
-        return "duration" if low == "for" else "when"
-    if low == "by":
-        gerund = bool(phrase) and phrase[0].form == "ing"
-        return "manner" if gerund else "agent"
-    if (low in ("in", "on", "at") and phrase and phrase[0].tag not in ("DET", "PROPN")) or _measured(phrase):
-        return "manner"
-    if low in (
-        "in",
-        "on",
-        "at",
-        "near",
-        "under",
-        "behind",
-        "beside",
-        "between",
-        "inside",
-        "outside",
-        "above",
-        "below",
-        "throughout",
-        "across",
-        "along",
-        "around",
-        "against",
-        "within",
-        "among",
-        "over",
-    ):
-        return "where"
-    if low in ("with", "without"):
-        return "manner"
-    if low == "for":
-        phrase = rest[index + 1 : index + 4]
-        return "duration" if any(token.tag == "NUM" for token in phrase[:2]) else "purpose_for"
-    if low == "from":
-        return "when" if timed else ("" if phrase and phrase[0].form == "ing" else "from")
-    return ""
-
-
-def _measured(phrase: list[Token]) -> bool:
-    return (
-        bool(phrase)
-        and phrase[0].tag == "NUM"
-        and not (len(phrase[0].text) == 4 and phrase[0].text.isdigit())
-    )
-
-
-def _names_time(phrase: list[Token]) -> bool:
-    words = [token.low for token in phrase]
-    if any(word in TIME_UNITS for word in words):
-        return True
-    year = (
-        bool(words)
-        and len(words[0]) == 4
-        and words[0].isdigit()
-        and words[0][:2] in ("12", "13", "14", "15", "16", "17", "18", "19", "20")
-    )
-    clock = bool(words) and ":" in words[0]
-    return year or clock
 
 
 def modal(clause: Clause) -> str:

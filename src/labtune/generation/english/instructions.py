@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labtune.generation.english.clause import Adjunct
+from labtune.generation.english.adjuncts import Adjunct
 from labtune.generation.english.inflect import gerund, verb_form
 from labtune.generation.english.marks import VERB, render
 from labtune.generation.english.questions import Speaker
@@ -19,7 +19,7 @@ def instruction_asks(speaker: Speaker) -> Iterator[Ask]:
     """Questions from an imperative sentence."""
     clause = speaker.clause
     verb = clause.verb
-    words = [token for token in speaker.object]
+    words = [token for token in speaker.object if token.low not in _LIMITS]
     particle = ""
     if words and words[0].low in _PARTICLES:
         particle = " " + words[0].low

@@ -10,7 +10,26 @@ from labtune.generation.english.inflect import singular
 from labtune.generation.english.marks import ADJECTIVE, NOUN, VERB
 from labtune.generation.english.tag import NAMING, Token, noun_phrases
 
-_LIGHT = frozenset(["be", "have", "do", "make", "use", "also", "only", "such", "other", "one", "many", "most", "more", "very", "include", "call"])
+_LIGHT = frozenset(
+    [
+        "be",
+        "have",
+        "do",
+        "make",
+        "use",
+        "also",
+        "only",
+        "such",
+        "other",
+        "one",
+        "many",
+        "most",
+        "more",
+        "very",
+        "include",
+        "call",
+    ]
+)
 
 
 def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[str, ...]:

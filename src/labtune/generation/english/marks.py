@@ -70,8 +70,6 @@ def has_name(tokens: list[Token]) -> bool:
 
 def content(token: Token) -> bool:
     """True for a word that carries meaning."""
-    return (
-        token.tag in NAMING
-        or (token.tag in ("VERB", "ADJ", "NUM", "?")
-        and token.low not in ("one", "such", "other"))
+    return token.tag in NAMING or (
+        token.tag in ("VERB", "ADJ", "NUM", "?") and token.low not in ("one", "such", "other")
     )

@@ -7,7 +7,7 @@ from functools import cache
 from typing import Any
 
 from labtune.generation.english.inflect import singular
-from labtune.generation.english.marks import NAME, NOUN, VERB, render
+from labtune.generation.english.marks import NAME, VERB, render
 from labtune.generation.english.names import Names
 from labtune.generation.english.questions import Speaker, do_form, word_phrase, word_set_of_units
 from labtune.generation.english.tag import NAMING, Token, plural_phrase
@@ -226,8 +226,3 @@ def _tail_of(speaker: Speaker, names: Names) -> str:
         if token.low in ("of", "on", "for") and index + 1 < len(words):
             return word_phrase(words[index + 1 :], names)
     return NAME if names.one else ""
-
-
-def noun(text: str) -> str:
-    """A marked noun."""
-    return NOUN + text

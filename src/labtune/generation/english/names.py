@@ -22,13 +22,17 @@ EXPLETIVE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """An analysed sentence: words, clauses and, when it begins with a pronoun, what that stands for."""
+    """An analysed sentence: words, clauses and, when it begins with a pronoun, what that stands for.
+
+    `owner` is what a leading possessive (`its`, `their`) stands for.
+    """
 
     text: str
     start: int
     tokens: list[Token]
     clauses: list[Clause]
     referent: tuple[int, int] | None = None
+    owner: tuple[int, int] | None = None
 
 
 @dataclass(slots=True)
@@ -72,13 +76,24 @@ def analyse(texts: Sequence[tuple[int, str]], known_lower: frozenset[str]) -> li
         if first in PRONOUNS and candidate is not None and not EXPLETIVE.match(text):
             fits = {"it": not candidate[2], "they": candidate[2]}.get(first, not candidate[2])
             referent = (candidate[0], candidate[1]) if fits else None
-        result.append(Sentence(text, start, tokens, clauses, referent))
-        if first in PRONOUNS:
+        owner = _owner(first, subject, person)
+        result.append(Sentence(text, start, tokens, clauses, referent, owner))
+        if first in PRONOUNS or first in ("its", "their", "his", "her"):
             continue
         subject = _subject_place(start, clauses)
         if subject is not None and all(token.tag == "PROPN" for token in clauses[0].subject):
             person = subject
     return result
+
+
+_Place = tuple[int, int, bool]
+
+
+def _owner(first: str, subject: _Place | None, person: _Place | None) -> tuple[int, int] | None:
+    place = person if first in ("his", "her") else subject
+    if place is None or first not in ("its", "their", "his", "her") or place[2] != (first == "their"):
+        return None
+    return place[0], place[1]
 
 
 def _subject_place(start: int, clauses: list[Clause]) -> tuple[int, int, bool] | None:

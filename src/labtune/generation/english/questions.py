@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from labtune.generation.english.clause import Adjunct, Clause, modal
-from labtune.generation.english.inflect import gerund, inflect_verb, is_plural, past, third_person, verb_form
+from labtune.generation.english.adjuncts import Adjunct, split_adjuncts
+from labtune.generation.english.clause import Clause, modal
+from labtune.generation.english.inflect import gerund, is_plural, past, third_person
 from labtune.generation.english.marks import NAME, NAMES, VERB, has_name, render
 from labtune.generation.english.names import Names, Sentence
 from labtune.generation.english.tag import BE, NAMING, Token
@@ -52,10 +53,44 @@ class Speaker:
 
 
 _VAGUE_HEADS = frozenset(
-    ["type", "types", "kind", "kinds", "sort", "case", "cases", "time", "way", "ways", "pattern", "example", "reason", "result", "means", "fact"]
+    [
+        "type",
+        "types",
+        "kind",
+        "kinds",
+        "sort",
+        "case",
+        "cases",
+        "time",
+        "way",
+        "ways",
+        "pattern",
+        "example",
+        "reason",
+        "result",
+        "means",
+        "fact",
+    ]
 )
 _INTRANSITIVE = frozenset(
-    ["live", "die", "stay", "remain", "occur", "last", "go", "come", "arrive", "lie", "sleep", "exist", "happen", "appear", "seem", "become"]
+    [
+        "live",
+        "die",
+        "stay",
+        "remain",
+        "occur",
+        "last",
+        "go",
+        "come",
+        "arrive",
+        "lie",
+        "sleep",
+        "exist",
+        "happen",
+        "appear",
+        "seem",
+        "become",
+    ]
 )
 
 
@@ -70,7 +105,13 @@ def speaker(clause: Clause, sentence: Sentence, names: Names, referent: str) -> 
         if words[0].low == "you":
             return Speaker(clause, "I", True, sentence.start)
         return None
-    if words[0].low in ("this", "these", "such") and any(token.low in _VAGUE_HEADS for token in words[1:]):
+    if words[0].low in ("its", "their", "his", "her"):
+        if not referent or len(words) < 2:
+            return None
+        return Speaker(clause, f"the {render(words[1:])} of {referent}", clause.plural, sentence.start)
+    if words[0].low in ("this", "these", "such", "the") and any(
+        token.low in _VAGUE_HEADS for token in words[1:]
+    ):
         return None
     return Speaker(clause, word_phrase(words, names), clause.plural, sentence.start)
 
@@ -562,8 +603,6 @@ def _progressive(speaker: Speaker, adjunct: Adjunct) -> str:
 
 
 def _lead_asks(speaker: Speaker) -> Iterator[Ask]:
-    from labtune.generation.english.clause import split_adjuncts
-
     lead = list(speaker.clause.lead)
     if lead[0].tag == "ADV":
         return
@@ -649,13 +688,3 @@ def _permission_asks(speaker: Speaker) -> Iterator[Ask]:
             yield Ask(f"How do I {plain}?", "how_to", f"how I {plain}")
             yield Ask(f"How should I {plain}?", "how_to", f"how I should {plain}")
             yield Ask(f"What do I need to know to {plain}?", "how_to")
-
-
-def active_form(lemma: str, form: str) -> str:
-    """A marked verb form."""
-    return VERB + inflect_verb(lemma, form)
-
-
-def known_verb(word: str) -> bool:
-    """True when a lower-case word can be a verb."""
-    return verb_form(word) is not None

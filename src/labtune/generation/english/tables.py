@@ -11,7 +11,22 @@ from labtune.generation.english.tag import tag
 from labtune.generation.rows import Ask
 from labtune.types import TableStatement
 
-_SIGNS = frozenset(["light", "lamp", "led", "code", "display", "symbol", "signal", "error", "sign", "indicator", "colour", "color"])
+_SIGNS = frozenset(
+    [
+        "light",
+        "lamp",
+        "led",
+        "code",
+        "display",
+        "symbol",
+        "signal",
+        "error",
+        "sign",
+        "indicator",
+        "colour",
+        "color",
+    ]
+)
 
 
 def row_asks(statement: TableStatement, start: int, end: int, names: Names, topic: str = "") -> Iterator[Ask]:

@@ -14,9 +14,44 @@ WORD = re.compile(
     r"[^\W\d_]\w*(?:['’/&.-]\w+)*(?:['’](?=\s|$))?|[°%µ]\w*|\S"
 )
 MODALS = frozenset(["can", "could", "may", "might", "must", "shall", "should", "will", "would", "cannot"])
-BE = frozenset(["is", "are", "was", "were", "am", "be", "been", "being", "isn't", "aren't", "wasn't", "weren't"])
+BE = frozenset(
+    ["is", "are", "was", "were", "am", "be", "been", "being", "isn't", "aren't", "wasn't", "weren't"]
+)
 UNIT_NUMBERS = frozenset(
-    ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve", "thirteen", "fourteen", "fifteen", "sixteen", "seventeen", "eighteen", "nineteen", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety", "hundred", "thousand", "million", "billion", "dozen", "half"]
+    [
+        "two",
+        "three",
+        "four",
+        "five",
+        "six",
+        "seven",
+        "eight",
+        "nine",
+        "ten",
+        "eleven",
+        "twelve",
+        "thirteen",
+        "fourteen",
+        "fifteen",
+        "sixteen",
+        "seventeen",
+        "eighteen",
+        "nineteen",
+        "twenty",
+        "thirty",
+        "forty",
+        "fifty",
+        "sixty",
+        "seventy",
+        "eighty",
+        "ninety",
+        "hundred",
+        "thousand",
+        "million",
+        "billion",
+        "dozen",
+        "half",
+    ]
 )
 ADJECTIVE_ENDINGS = ("ous", "ful", "ive", "able", "ible", "less", "ish", "ical", "ary")
 NAMING = frozenset(("NOUN", "PROPN"))
@@ -188,6 +223,8 @@ def _open_class(token: Token, previous: Token | None, following: Token | None) -
         return replace(token, tag="ADJ")
     if form is not None and form.forms & {"part", "ing"} and not form.forms & {"base"}:
         return replace(token, tag="ADJ", lemma=form.lemma, form=_likely_form(form.forms))
+    if form is None and low.endswith("ed") and len(low) > 4:
+        return replace(token, tag="ADJ")
     return replace(token, tag="NOUN")
 
 

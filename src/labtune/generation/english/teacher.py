@@ -6,9 +6,11 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from labtune.artifact import content_hash
-from labtune.generation.english.clause import TIME_UNITS, Clause
+from labtune.generation.english.adjuncts import TIME_UNITS
+from labtune.generation.english.clause import Clause
 from labtune.generation.english.instructions import instruction_asks
 from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
 from labtune.generation.english.marks import NAME, NAMES, render, strip
@@ -17,11 +19,11 @@ from labtune.generation.english.names import Names, Sentence, analyse, find_name
 from labtune.generation.english.paraphrase import keyword_text, lower_first, phrase
 from labtune.generation.english.questions import clause_asks, speaker
 from labtune.generation.english.tables import row_asks
-from labtune.generation.english.tag import noun_phrases, plural_phrase
+from labtune.generation.english.tag import noun_phrases
 from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Answer, Ask, Fact, Passage
 
-_JUNK = re.compile(r"[\x05\x06]")
+_POINTING = re.compile(r"\b(?:these|this|following|follows?)\b")
 
 
 @dataclass(slots=True)
@@ -66,6 +68,9 @@ class EnglishTeacher:
         else:
             for clause in sentence.clauses:
                 asks.extend(self._clause_asks(clause, sentence, passage))
+            if passage.text.endswith(":"):
+                # The words after a colon stand elsewhere: a question must not repeat `these` or `the following`.
+                asks = [ask for ask in asks if not _POINTING.search(ask.text)]
         asks.extend(self._mentions(sentence))
         if passage.statement is None:
             asks.extend(_cloze(passage, asks))
@@ -97,9 +102,10 @@ class EnglishTeacher:
         yield from topic_asks(who, self.names)
 
     def _referent(self, sentence: Sentence, passage: Passage) -> str:
-        if sentence.referent is None:
+        place = sentence.referent or sentence.owner
+        if place is None:
             return ""
-        start, end = sentence.referent
+        start, end = place
         name = passage.document.text[start:end]
         for names, slot in ((self.names.one, NAME), (self.names.many, NAMES)):
             if name.lower() in (item.lower() for item in names):
@@ -122,6 +128,8 @@ class EnglishTeacher:
                 or (len(heavy) < 2 and words[-1].tag != "PROPN")
                 or words[-1].low in ("°", "%")
             ):
+                continue
+            if any(c.isdigit() for token in words for c in token.text):
                 continue
             if words[-1].low in TIME_UNITS or (
                 start and len(words) == 1 and sentence.tokens[start - 1].low == "of"
@@ -149,7 +157,7 @@ class EnglishTeacher:
         for text in phrases:
             for frame in frames["mentions"] if text not in (NAME, NAMES) else ():
                 yield Ask(frame.format(n=text), "mention", weight=1, family="mention")
-        for left, right in zip(phrases, phrases[1:], strict=False):
+        for left, right in pairwise(phrases):
             for frame in frames["mention_pairs"]:
                 yield Ask(frame.format(n=left, m=right), "mention_pair", weight=1, family="mention")
 
@@ -159,7 +167,7 @@ class EnglishTeacher:
         sentence_asks = [ask for ask in fact.asks if ask.family in ("sentence", "statement")]
         mentions = [ask for ask in fact.asks if ask.family == "mention"]
         cloze = [ask for ask in fact.asks if ask.family == "cloze"]
-        weights = [ask.weight for ask in sentence_asks]
+        weights = [ask.weight * (0.5 if ask.form == "yes_no" else 1) for ask in sentence_asks]
         for ask in cloze[:1]:
             yield ask, strip(ask.text)
         while True:
@@ -188,7 +196,7 @@ class EnglishTeacher:
         return f"{'Yes' if polarity == 'yes' else 'No'}, {shown}"
 
     def bare(self, polarity: str) -> str:
-        """`Yes.` or `No.`"""
+        """The shortest answer to a yes/no question."""
         return "Yes." if polarity == "yes" else "No."
 
     def both(self, first: str, second: str) -> str:
@@ -239,8 +247,3 @@ def _cloze(passage: Passage, asks: list[Ask]) -> Iterator[Ask]:
         blanked = passage.text[:start] + "___" + passage.text[end:]
         yield Ask(f"Fill in the blank: {blanked}", "cloze", short=ask.short, family="cloze")
         return
-
-
-def plural_words(sentence: Sentence) -> bool:
-    """True when the first subject of a sentence is plural."""
-    return bool(sentence.clauses) and plural_phrase(list(sentence.clauses[0].subject))
