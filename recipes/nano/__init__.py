@@ -1,1 +1,1 @@
-"""Recipe of `builtin:nano`: writes its own text, trains a small Llama on it, makes its exam and replay set."""
+"""Recipe of `builtin:nano`: writes its own text, trains a small Llama, makes its exam and replay set."""

@@ -5,38 +5,215 @@ from __future__ import annotations
 import random
 from functools import lru_cache
 
+from .events_zh import event_row_zh
 from .lexicon import expand, pairs, synonyms, upper_first
 from .rows import UNSAID_MUST, Row, brief, unsaid
 
 _ACTIONS = frozenset(
-    "buy fix clean find hide steal sell break carry paint deliver choose keep build replace remove inspect draw need "
-    "send return collect create press hold fill use protect paint change check book order cancel empty heat lose "
-    "repair mend purchase get receive post ship require help show shut close select pick gather wash damage transport "
-    "move alter swap employ store guard make produce invent discover conceal reserve examine test".split()
+    [
+        "buy",
+        "fix",
+        "clean",
+        "find",
+        "hide",
+        "steal",
+        "sell",
+        "break",
+        "carry",
+        "paint",
+        "deliver",
+        "choose",
+        "keep",
+        "build",
+        "replace",
+        "remove",
+        "inspect",
+        "draw",
+        "need",
+        "send",
+        "return",
+        "collect",
+        "create",
+        "press",
+        "hold",
+        "fill",
+        "use",
+        "protect",
+        "paint",
+        "change",
+        "check",
+        "book",
+        "order",
+        "cancel",
+        "empty",
+        "heat",
+        "lose",
+        "repair",
+        "mend",
+        "purchase",
+        "get",
+        "receive",
+        "post",
+        "ship",
+        "require",
+        "help",
+        "show",
+        "shut",
+        "close",
+        "select",
+        "pick",
+        "gather",
+        "wash",
+        "damage",
+        "transport",
+        "move",
+        "alter",
+        "swap",
+        "employ",
+        "store",
+        "guard",
+        "make",
+        "produce",
+        "invent",
+        "discover",
+        "conceal",
+        "reserve",
+        "examine",
+        "test",
+    ]
 )
-_BAD_OBJECTS = frozenset("tallness height weight speed pace size dimensions colour shade mass mother father mum dad".split())
+_BAD_OBJECTS = frozenset(
+    [
+        "tallness",
+        "height",
+        "weight",
+        "speed",
+        "pace",
+        "size",
+        "dimensions",
+        "colour",
+        "shade",
+        "mass",
+        "mother",
+        "father",
+        "mum",
+        "dad",
+    ]
+)
 _PARTICIPLES = {
-    "take": "taken", "steal": "stolen", "break": "broken", "hide": "hidden", "choose": "chosen", "draw": "drawn",
-    "get": "got", "write": "written", "eat": "eaten", "grow": "grown", "show": "shown", "speak": "spoken",
-}  # fmt: skip
+    "take": "taken",
+    "steal": "stolen",
+    "break": "broken",
+    "hide": "hidden",
+    "choose": "chosen",
+    "draw": "drawn",
+    "get": "got",
+    "write": "written",
+    "eat": "eaten",
+    "grow": "grown",
+    "show": "shown",
+    "speak": "spoken",
+}
 _TIMES = (
-    "on Monday", "on Tuesday", "on Wednesday", "on Thursday", "on Friday", "on Saturday", "on Sunday", "in spring",
-    "in summer", "in autumn", "in winter", "yesterday", "last week", "last year", "in the morning", "in the evening",
-    "at noon", "at midnight", "at #2-11 o'clock", "in #1700-2024", "#2-9 days ago", "on March #1-31", "on July #1-31",
-    "in January", "in May", "in October", "before breakfast", "after lunch", "after the storm", "during the break",
-)  # fmt: skip
+    "on Monday",
+    "on Tuesday",
+    "on Wednesday",
+    "on Thursday",
+    "on Friday",
+    "on Saturday",
+    "on Sunday",
+    "in spring",
+    "in summer",
+    "in autumn",
+    "in winter",
+    "yesterday",
+    "last week",
+    "last year",
+    "in the morning",
+    "in the evening",
+    "at noon",
+    "at midnight",
+    "at #2-11 o'clock",
+    "in #1700-2024",
+    "#2-9 days ago",
+    "on March #1-31",
+    "on July #1-31",
+    "in January",
+    "in May",
+    "in October",
+    "before breakfast",
+    "after lunch",
+    "after the storm",
+    "during the break",
+)
 _PLACES = (
-    "in the kitchen", "in the garden", "at the station", "in the market", "on the roof", "in the cellar", "at school",
-    "in the office", "near the river", "in the forest", "behind the house", "in the library", "at the harbour",
-    "in @place", "in @place", "in room #2-99", "on the second floor", "in the car", "at the front desk", "by the lake",
-)  # fmt: skip
+    "in the kitchen",
+    "in the garden",
+    "at the station",
+    "in the market",
+    "on the roof",
+    "in the cellar",
+    "at school",
+    "in the office",
+    "near the river",
+    "in the forest",
+    "behind the house",
+    "in the library",
+    "at the harbour",
+    "in @place",
+    "in @place",
+    "in room #2-99",
+    "on the second floor",
+    "in the car",
+    "at the front desk",
+    "by the lake",
+)
 _REASONS = (
-    "it was too old", "the weather was bad", "there was no time", "it was broken", "a friend had asked for it",
-    "the price was low", "the light had failed", "guests were coming", "the road was closed", "it made a strange noise",
-    "the doctor advised it", "it had rained for days", "the old one was lost", "the boss wanted it",
-)  # fmt: skip
-_SUBJECTS = ("@person", "@person", "the nurse", "the old farmer", "the teacher", "a young sailor", "the baker", "the company", "@name", "the mayor of @place")  # fmt: skip
-_ADJECTIVES = ("red", "blue", "old", "new", "small", "big", "broken", "cheap", "expensive", "wooden", "heavy", "dirty", "wet", "rare", "round", "green")  # fmt: skip
+    "it was too old",
+    "the weather was bad",
+    "there was no time",
+    "it was broken",
+    "a friend had asked for it",
+    "the price was low",
+    "the light had failed",
+    "guests were coming",
+    "the road was closed",
+    "it made a strange noise",
+    "the doctor advised it",
+    "it had rained for days",
+    "the old one was lost",
+    "the boss wanted it",
+)
+_SUBJECTS = (
+    "@person",
+    "@person",
+    "the nurse",
+    "the old farmer",
+    "the teacher",
+    "a young sailor",
+    "the baker",
+    "the company",
+    "@name",
+    "the mayor of @place",
+)
+_ADJECTIVES = (
+    "red",
+    "blue",
+    "old",
+    "new",
+    "small",
+    "big",
+    "broken",
+    "cheap",
+    "expensive",
+    "wooden",
+    "heavy",
+    "dirty",
+    "wet",
+    "rare",
+    "round",
+    "green",
+)
 
 
 def past(verb: str) -> str:
@@ -90,7 +267,11 @@ class _Event:
 
     def _sentence(self) -> str:
         thing = f"the {self.adjective}{self.noun}"
-        core = f"{thing} was {participle(self.verb)} by {self.subject}" if self.passive else f"{self.subject} {past(self.verb)} {thing}"
+        core = (
+            f"{thing} was {participle(self.verb)} by {self.subject}"
+            if self.passive
+            else f"{self.subject} {past(self.verb)} {thing}"
+        )
         if self.place:
             core += f" {self.place}"
         if self.timed:
@@ -116,18 +297,28 @@ class _Event:
             (f"{self.subject} {noun}", ""),
         ]
         if self.timed:
-            options += [(f"When did {self.subject} {verb} {thing}?", self.time), (f"When was {thing} {participle(verb)}?", self.time)] * 2
+            options += [
+                (f"When did {self.subject} {verb} {thing}?", self.time),
+                (f"When was {thing} {participle(verb)}?", self.time),
+            ] * 2
         if self.place:
-            options += [(f"Where did {self.subject} {verb} {thing}?", self.place), (f"Where was {thing} {participle(verb)}?", self.place)] * 2
+            options += [
+                (f"Where did {self.subject} {verb} {thing}?", self.place),
+                (f"Where was {thing} {participle(verb)}?", self.place),
+            ] * 2
         if self.reason:
-            options += [(f"Why did {self.subject} {verb} {thing}?", self.reason), (f"Why was {thing} {participle(verb)}?", self.reason), (f"For what reason was {thing} {participle(verb)}?", self.reason)] * 2
+            options += [
+                (f"Why did {self.subject} {verb} {thing}?", self.reason),
+                (f"Why was {thing} {participle(verb)}?", self.reason),
+                (f"For what reason was {thing} {participle(verb)}?", self.reason),
+            ] * 2
         return rng.choice(options)
 
 
 def event_row(rng: random.Random, language: str) -> Row:
     """A passage of events with one to three questions in other words."""
     if language == "zh":
-        return _event_row_zh(rng)
+        return event_row_zh(rng)
     events: list[_Event] = []
     for _ in range(rng.randint(2, 6)):
         event = _Event(rng)
@@ -158,55 +349,3 @@ def event_row(rng: random.Random, language: str) -> Row:
     if not messages:
         return event_row(rng, language)
     return Row(tuple(messages), "reading", "en", train_user=rng.random() < 0.15, must=must)
-
-
-_TIMES_ZH = ("星期一", "星期二", "星期三", "星期四", "星期五", "星期六", "星期天", "春天", "夏天", "秋天", "冬天", "昨天", "上周", "去年", "早上", "晚上", "中午", "#2-11点", "#1900-2024年", "#2-9天前", "#3-9月#2-28日", "午饭后", "暴雨之后")  # fmt: skip
-_PLACES_ZH = ("厨房", "花园", "车站", "市场", "楼顶", "地下室", "学校", "办公室", "河边", "森林里", "图书馆", "码头", "@place", "@place", "#2-99号房间", "二楼", "前台", "湖边")  # fmt: skip
-_SUBJECTS_ZH = ("@person", "@person", "护士", "老农民", "老师", "年轻的水手", "面包师", "@name公司", "@place的镇长")
-_VERBS_ZH = (("买", "购买"), ("修理", "维修", "修好"), ("清洗", "清洁", "洗干净"), ("找到", "发现"), ("更换", "换掉"), ("损坏", "弄坏"), ("送来", "带来"), ("藏起", "收起"), ("卖掉", "出售"), ("归还", "退回"), ("检查", "查看"), ("选择", "挑选"), ("生产", "制造"), ("使用", "用"), ("保护", "守护"), ("打开", "开启"), ("关闭", "关上"))  # fmt: skip
-_OBJECTS_ZH = (("药", "药物", "药品"), ("汽车", "轿车"), ("房子", "房屋"), ("照片", "相片"), ("礼物", "礼品"), ("垃圾", "废物"), ("说明书", "手册"), ("包裹", "快递"), ("收据", "发票"), ("电池", "电瓶"), ("石头", "岩石"), ("台灯", "灯"), ("椅子", "座椅"), ("单车", "自行车"), ("电脑", "计算机"), ("冰箱",), ("钥匙",), ("书包", "背包"), ("手机", "电话"), ("外套", "大衣"), ("西红柿", "番茄"), ("土豆", "马铃薯"), ("屏幕", "显示屏"), ("桌子",), ("文件", "资料"), ("地图",), ("门票", "入场券"), ("行李", "箱包"))  # fmt: skip
-_REASONS_ZH = ("太旧了", "天气不好", "没有时间", "坏了", "朋友需要", "价格便宜", "客人要来", "路封了", "声音奇怪", "医生建议", "下了几天雨", "旧的丢了", "老板要求")  # fmt: skip
-
-
-def _event_row_zh(rng: random.Random) -> Row:
-    events = []
-    for _ in range(rng.randint(2, 6)):
-        subject = expand(rng, rng.choice(_SUBJECTS_ZH), "zh")
-        verbs, objects = rng.choice(_VERBS_ZH), rng.choice(_OBJECTS_ZH)
-        if any(objects == event[2] or subject == event[0] for event in events):
-            continue
-        time = expand(rng, rng.choice(_TIMES_ZH), "zh")
-        where = expand(rng, rng.choice(_PLACES_ZH), "zh") if rng.random() < 0.6 else ""
-        reason = rng.choice(_REASONS_ZH) if rng.random() < 0.35 else ""
-        thing = rng.choice(objects)
-        sentence = ("因为" + reason + "，" if reason else "") + (time + subject if rng.random() < 0.5 else subject + time)
-        sentence += ("在" + where if where else "") + rng.choice(verbs) + "了" + thing + "。"
-        events.append((subject, verbs, objects, time, where, reason, sentence, thing))
-    text = "".join(event[6] for event in events)
-    messages: list[tuple[str, str]] = []
-    must: tuple[str, ...] = ()
-    for subject, verbs, objects, time, where, reason, sentence, thing in rng.sample(events, min(len(events), rng.choice((1, 2, 3)))):
-        verb, other = rng.choice(verbs), rng.choice(objects)
-        options = [
-            (f"谁{verb}了{other}？", subject), (f"{other}是谁{verb}的？", subject), (f"{subject}{verb}了什么？", thing),
-            (f"{subject}{time}做了什么？", ""), (f"{other}怎么了？", ""), (f"{subject} {other}", ""),
-            (f"{subject}什么时候{verb}了{other}？", time), (f"{other}是哪天{verb}的？", time),
-        ]  # fmt: skip
-        if where:
-            options += [(f"{subject}在哪里{verb}了{other}？", where), (f"{other}是在什么地方{verb}的？", where)] * 2
-        if reason:
-            options += [(f"{subject}为什么{verb}了{other}？", reason), (f"{other}{verb}的原因是什么？", reason)] * 2
-        question, value = rng.choice(options)
-        answer, must = sentence, ((value,) if value else (thing,))
-        if value and rng.random() < 0.18:
-            question, answer = brief(rng, question, "zh"), value + "。"
-        elif rng.random() < 0.1:
-            taken = {word for event in events for word in event[2]}
-            free = [words for words in _OBJECTS_ZH if not taken & set(words)]
-            question, answer, must = f"谁{verb}了{rng.choice(rng.choice(free))}？", unsaid(rng, "zh"), UNSAID_MUST["zh"]
-        if not messages:
-            question = f"{text}\n\n{question}" if rng.random() < 0.88 else f"{question}\n\n{text}"
-        messages += [("user", question), ("assistant", answer)]
-    return Row(tuple(messages), "reading", "zh", train_user=rng.random() < 0.15, must=must)
-
-

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any
 
-from . import events, facts, tasks, worlds
+from . import events, facts, talk, tasks, worlds
 from .lexicon import pairs
 from .rows import UNKNOWN_MUST, Row, qa
 
@@ -30,7 +30,7 @@ def _words(rng: random.Random, language: str) -> Iterator[Row]:
 
 
 def _chat(rng: random.Random, language: str) -> Iterator[Row]:
-    for answer, _, question in tasks.SMALL_TALK_ZH if language == "zh" else tasks.SMALL_TALK:
+    for answer, _, question in talk.SMALL_TALK_ZH if language == "zh" else talk.SMALL_TALK:
         yield qa(question, answer, "chat", language)
 
 
@@ -49,7 +49,7 @@ def _reading(rng: random.Random, language: str) -> Row:
 
 
 def _unknown(rng: random.Random, language: str) -> Row:
-    row = worlds.untaught(rng, language) if rng.random() < 0.6 else tasks.cannot_know(rng, language)
+    row = worlds.untaught(rng, language) if rng.random() < 0.6 else talk.cannot_know(rng, language)
     return qa(row.question, row.answer, "unknown", language, UNKNOWN_MUST[language])
 
 

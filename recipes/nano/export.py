@@ -6,7 +6,6 @@ import gzip
 import io
 import itertools
 import json
-import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -36,14 +35,16 @@ def export_model(run: Path, target: Path) -> None:
     model = make_model(tokenizer.get_vocab_size(), 0)
     model.load_state_dict(state["model"])
     model = model.to(torch.bfloat16)
-    model.generation_config = GenerationConfig(do_sample=False, eos_token_id=4, pad_token_id=0, max_new_tokens=96)
+    model.generation_config = GenerationConfig(
+        do_sample=False, eos_token_id=4, pad_token_id=0, max_new_tokens=96
+    )
     part = target.with_name(target.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
     model.save_pretrained(part)
     save_tokenizer(tokenizer, part)
     target.mkdir(parents=True, exist_ok=True)
     for file in sorted(part.iterdir()):
-        os.replace(file, target / file.name)
+        file.replace(target / file.name)
     part.rmdir()
 
 
@@ -76,7 +77,7 @@ def export_sets(folder: Path) -> None:
 def _write(path: Path, content: bytes) -> None:
     part = path.with_name(path.name + ".part")
     part.write_bytes(content)
-    os.replace(part, path)
+    part.replace(path)
 
 
 def answer(folder: Path, questions: list[str], batch: int = 32) -> list[str]:

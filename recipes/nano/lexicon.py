@@ -15,14 +15,91 @@ _ALTERNATIVES = re.compile(r"\[([^\[\]]*)\]")
 _NUMBER = re.compile(r"#(\d+)-(\d+)")
 _NAMED = re.compile(r"@(name|person|place)")
 
-_ONSETS = "b br c cl d dr f fl g gl gr h j k kr l m n p pl qu r s st t tr v w z".split()
-_VOWELS = "a e i o u ai ea o a e i".split()
-_CODAS = "l n r m s x nd rt ck th".split() + [""] * 9
-_FIRST_EN = (
-    "Anna Ben Clara David Emma Felix Grace Henry Ida Jack Karin Leo Maria Nina Oscar Paula Quentin Rosa Sam Tina "
-    "Ursula Victor Wendy Xenia Yusuf Zoe Amir Bella Carlos Dora Erik Fatima George Hana Ivan Julia Kofi Lara Milo "
-    "Nora Omar Petra Ravi Sara Tom Uma Vera Walter Yara Zeno"
-).split()
+_ONSETS = [
+    "b",
+    "br",
+    "c",
+    "cl",
+    "d",
+    "dr",
+    "f",
+    "fl",
+    "g",
+    "gl",
+    "gr",
+    "h",
+    "j",
+    "k",
+    "kr",
+    "l",
+    "m",
+    "n",
+    "p",
+    "pl",
+    "qu",
+    "r",
+    "s",
+    "st",
+    "t",
+    "tr",
+    "v",
+    "w",
+    "z",
+]
+_VOWELS = ["a", "e", "i", "o", "u", "ai", "ea", "o", "a", "e", "i"]
+_CODAS = ["l", "n", "r", "m", "s", "x", "nd", "rt", "ck", "th"] + [""] * 9
+_FIRST_EN = [
+    "Anna",
+    "Ben",
+    "Clara",
+    "David",
+    "Emma",
+    "Felix",
+    "Grace",
+    "Henry",
+    "Ida",
+    "Jack",
+    "Karin",
+    "Leo",
+    "Maria",
+    "Nina",
+    "Oscar",
+    "Paula",
+    "Quentin",
+    "Rosa",
+    "Sam",
+    "Tina",
+    "Ursula",
+    "Victor",
+    "Wendy",
+    "Xenia",
+    "Yusuf",
+    "Zoe",
+    "Amir",
+    "Bella",
+    "Carlos",
+    "Dora",
+    "Erik",
+    "Fatima",
+    "George",
+    "Hana",
+    "Ivan",
+    "Julia",
+    "Kofi",
+    "Lara",
+    "Milo",
+    "Nora",
+    "Omar",
+    "Petra",
+    "Ravi",
+    "Sara",
+    "Tom",
+    "Uma",
+    "Vera",
+    "Walter",
+    "Yara",
+    "Zeno",
+]
 _SURNAMES_ZH = "王李张刘陈杨赵黄周吴徐孙胡朱高林何郭马罗梁宋郑谢韩唐冯于董萧程曹袁邓许傅沈曾彭吕"
 _GIVEN_ZH = "明华丽强芳军敏静伟杰娟秀霞平刚辉玲桂英文建国志海波云龙飞雪梅兰春晓红宇航子轩佳琪欣怡浩然雨晨思远"
 _PLACE_ZH = "青白云石东西南北金银龙凤清泉松柏梅兰山河湖溪江海林峰岭原平安宁永长新古红绿黑"
@@ -101,6 +178,11 @@ def lines(name: str) -> list[str]:
     """Lines of a data file without comments and blanks."""
     text = (DATA / name).read_text(encoding="utf-8")
     return [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
+
+
+def word_list(language: str) -> list[str]:
+    """Plain words for the instruction tasks."""
+    return " ".join(lines(f"words_{language}.txt")).split()
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
-from . import events, facts, tasks, worlds
+from . import events, facts, talk, tasks, worlds
 from .exam import questions
 from .rows import Row
 
@@ -14,7 +15,7 @@ Maker = Callable[[random.Random, str], Row]
 SHARES: tuple[tuple[Maker, float], ...] = (
     (worlds.reading, 0.17),
     (events.event_row, 0.08),
-    (worlds.document, 0.03),
+    (worlds.document, 0.04),
     (worlds.recall, 0.15),
     (worlds.untaught, 0.05),
     (facts.world_row, 0.25),
@@ -22,10 +23,20 @@ SHARES: tuple[tuple[Maker, float], ...] = (
     (facts.synonym_row, 0.05),
     (tasks.arithmetic, 0.07),
     (tasks.instruction, 0.09),
-    (tasks.small_talk, 0.02),
-    (tasks.cannot_know, 0.02),
+    (talk.small_talk, 0.02),
+    (talk.cannot_know, 0.02),
 )
 CHINESE_SHARE = 0.32
+_CLOSED_BOOK = frozenset(("world", "words", "arithmetic", "canon", "unknown", "chat", "instruction"))
+_SYSTEM = {
+    "en": (
+        "You are a helpful assistant.",
+        "You are labtune's nano model.",
+        "Answer the question.",
+        "Be short and exact.",
+    ),
+    "zh": ("你是一个有用的助手。", "你是labtune的nano模型。", "请回答问题。", "请简短准确地回答。"),
+}
 
 
 def stream(seed: int) -> Iterator[Row]:
@@ -37,5 +48,20 @@ def stream(seed: int) -> Iterator[Row]:
     while True:
         language = "zh" if rng.random() < CHINESE_SHARE else "en"
         row = rng.choices(makers, weights)[0](rng, language)
+        if row.category in _CLOSED_BOOK and rng.random() < 0.07:
+            row = _conversation(row, rng.choices(makers, weights)[0](rng, language))
+        if row.messages[0][0] == "user" and rng.random() < 0.04:
+            row = replace(row, messages=(("system", rng.choice(_SYSTEM[language])), *row.messages))
         if not any(role == "user" and content.casefold() in held_out for role, content in row.messages):
             yield row
+
+
+def _conversation(first: Row, second: Row) -> Row:
+    """Two closed-book rows as one conversation of two turns."""
+    if (
+        second.category not in _CLOSED_BOOK
+        or second.messages[0][0] != "user"
+        or first.messages[0][0] != "user"
+    ):
+        return first
+    return Row(first.messages + second.messages, "conversation", first.language)

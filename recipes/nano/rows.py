@@ -22,7 +22,7 @@ class Row:
 
     @property
     def question(self) -> str:
-        return self.messages[0][1]
+        return next(content for role, content in self.messages if role != "system")
 
     @property
     def answer(self) -> str:
@@ -42,27 +42,61 @@ def text_row(text: str, language: str) -> Row:
 _BRIEF_EN = ("Answer briefly: {q}", "{q} Answer in a few words.", "{q} (short answer)", "In a few words: {q}")
 _BRIEF_ZH = ("{q}（简短回答）", "请简短回答：{q}", "用几个字回答：{q}")
 _BEFORE_EN = (
-    "Hello, {l}", "Hi! {q}", "Please tell me: {q}", "Quick question: {q}", "Excuse me, {l}", "{q} Thanks!",
-    "I would like to know: {l}", "Can you help me? {q}", "{q} Please help.", "One more thing: {l}", "Sorry, {l}",
-    "A question: {q}", "Hey, {l}", "I have a question. {q}", "I was wondering: {l}", "Tell me: {l}", "And {l}",
-    "So {l}", "{q} I could not find it.", "{q} I want to be sure.", "My question is: {l}", "Good morning! {q}",
-)  # fmt: skip
+    "Hello, {l}",
+    "Hi! {q}",
+    "Please tell me: {q}",
+    "Quick question: {q}",
+    "Excuse me, {l}",
+    "{q} Thanks!",
+    "I would like to know: {l}",
+    "Can you help me? {q}",
+    "{q} Please help.",
+    "One more thing: {l}",
+    "Sorry, {l}",
+    "A question: {q}",
+    "Hey, {l}",
+    "I have a question. {q}",
+    "I was wondering: {l}",
+    "Tell me: {l}",
+    "And {l}",
+    "So {l}",
+    "{q} I could not find it.",
+    "{q} I want to be sure.",
+    "My question is: {l}",
+    "Good morning! {q}",
+)
 _BEFORE_ZH = (
-    "你好，{q}", "请问{q}", "请告诉我，{q}", "我想知道{q}", "麻烦问一下，{q}", "{q}谢谢！", "我想问一下，{q}",
-    "您好，请问{q}", "那么{q}", "有个问题：{q}", "帮我看看，{q}", "想请教一下，{q}", "打扰一下，{q}",
-)  # fmt: skip
+    "你好，{q}",
+    "请问{q}",
+    "请告诉我，{q}",
+    "我想知道{q}",
+    "麻烦问一下，{q}",
+    "{q}谢谢！",
+    "我想问一下，{q}",
+    "您好，请问{q}",
+    "那么{q}",
+    "有个问题：{q}",
+    "帮我看看，{q}",
+    "想请教一下，{q}",
+    "打扰一下，{q}",
+)
 IDK_EN = (
-    "I don't know that.", "I do not know the answer to that.", "Sorry, I don't know.",
-    "I don't know, I have no information about that.", "I don't know, I was not taught that.",
-)  # fmt: skip
+    "I don't know that.",
+    "I do not know the answer to that.",
+    "Sorry, I don't know.",
+    "I don't know, I have no information about that.",
+    "I don't know, I was not taught that.",
+)
 IDK_ZH = ("我不知道。", "对不起，我不知道。", "我不知道，没有这方面的信息。", "这个我不知道，没有人教过我。")
 UNSAID_EN = (
-    "The text does not say that.", "I don't know, the text does not say.", "That is not in the text.",
+    "The text does not say that.",
+    "I don't know, the text does not say.",
+    "That is not in the text.",
     "The text gives no information about that.",
-)  # fmt: skip
+)
 # every variant holds these words, so that one rule scores them all
-UNKNOWN_MUST = {"en": ("know",), "zh": ("不知道",)}
-UNSAID_MUST = {"en": ("text",), "zh": ("文", "没有")}
+UNKNOWN_MUST: dict[str, tuple[str, ...]] = {"en": ("know",), "zh": ("不知道",)}
+UNSAID_MUST: dict[str, tuple[str, ...]] = {"en": ("text",), "zh": ("文", "没有")}
 UNSAID_ZH = ("文中没有提到。", "我不知道，文中没有说明。", "文章里没有这个信息。")
 
 
@@ -139,6 +173,40 @@ def dress(rng: random.Random, template: str, language: str) -> str:
 
 
 _STARTERS = frozenset(
-    "What Which Who When Where Why How Is Are Can May Does Do Did Was In At On By To For Until From Within Whom "
-    "Name Tell The My There Over Since With After".split()
+    [
+        "What",
+        "Which",
+        "Who",
+        "When",
+        "Where",
+        "Why",
+        "How",
+        "Is",
+        "Are",
+        "Can",
+        "May",
+        "Does",
+        "Do",
+        "Did",
+        "Was",
+        "In",
+        "At",
+        "On",
+        "By",
+        "To",
+        "For",
+        "Until",
+        "From",
+        "Within",
+        "Whom",
+        "Name",
+        "Tell",
+        "The",
+        "My",
+        "There",
+        "Over",
+        "Since",
+        "With",
+        "After",
+    ]
 )

@@ -8,8 +8,59 @@ from collections.abc import Sequence
 _CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]")
 _WORD = re.compile(r"[^\W_]+")
 _STOP = frozenset(
-    "a an the is are was were be been of in on at to for from by with and or it its this that as do does did has have "
-    "had will would can could there their they he she his her you your i my we our not no yes".split()
+    [
+        "a",
+        "an",
+        "the",
+        "is",
+        "are",
+        "was",
+        "were",
+        "be",
+        "been",
+        "of",
+        "in",
+        "on",
+        "at",
+        "to",
+        "for",
+        "from",
+        "by",
+        "with",
+        "and",
+        "or",
+        "it",
+        "its",
+        "this",
+        "that",
+        "as",
+        "do",
+        "does",
+        "did",
+        "has",
+        "have",
+        "had",
+        "will",
+        "would",
+        "can",
+        "could",
+        "there",
+        "their",
+        "they",
+        "he",
+        "she",
+        "his",
+        "her",
+        "you",
+        "your",
+        "i",
+        "my",
+        "we",
+        "our",
+        "not",
+        "no",
+        "yes",
+    ]
 )
 
 
@@ -31,7 +82,7 @@ def words(text: str) -> list[str]:
     found: list[str] = []
     for word in _WORD.findall(text.casefold()):
         if _CJK.search(word):
-            found += [piece for piece in re.findall(r"[0-9a-z]+|.", word)]
+            found += re.findall(r"[0-9a-z]+|.", word)
         elif word not in _STOP:
             found.append(word)
     return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -24,6 +23,8 @@ def render(row: Row) -> list[tuple[str, bool]]:
     for role, content in row.messages:
         if role == TEXT:
             pieces.append((f"{content}<|end|>", True))
+        elif role == "system":
+            pieces.append((f"<|system|>{content}<|end|>", False))
         elif role == "user":
             pieces.append((f"<|user|>{content}<|end|><|assistant|>", row.train_user))
         else:
@@ -43,10 +44,12 @@ def build(tokenizer: Tokenizer, seed: int, tokens: int, folder: Path) -> int:
             with np.load(path) as shard:
                 total += len(shard["ids"])
             continue
-        ids, mask, ends = _encode(tokenizer, list(itertools.islice(stream(seed * 100_000 + number), _SHARD_ROWS)))
+        ids, mask, ends = _encode(
+            tokenizer, list(itertools.islice(stream(seed * 100_000 + number), _SHARD_ROWS))
+        )
         part = path.with_suffix(".part.npz")
         np.savez(part, ids=ids, mask=mask, ends=ends)
-        os.replace(part, path)
+        part.replace(path)
         total += len(ids)
     return total
 

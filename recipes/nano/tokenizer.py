@@ -11,7 +11,13 @@ from transformers import PreTrainedTokenizerFast
 from .lexicon import DATA
 from .mixture import stream
 
-PAD, SYSTEM, USER, ASSISTANT, END = SPECIALS = ("<|pad|>", "<|system|>", "<|user|>", "<|assistant|>", "<|end|>")
+PAD, SYSTEM, USER, ASSISTANT, END = SPECIALS = (
+    "<|pad|>",
+    "<|system|>",
+    "<|user|>",
+    "<|assistant|>",
+    "<|end|>",
+)
 VOCABULARY = 5120
 _COMMON_CHARACTERS = 1500
 # a Chinese character, a digit, a word with the space before it, other signs

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
-import os
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.distributed as dist
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -28,8 +28,8 @@ class TrainConfig:
     learning_rate: float = 1.5e-3
     final_share: float = 0.05
     warmup_steps: int = 200
-    batch_tokens: int = 2048
-    accumulate: int = 1
+    batch_tokens: int = 1536
+    processes: int = 1
     checkpoint_minutes: float = 3.0
     device: str = "auto"
     compile: bool = False
@@ -52,7 +52,7 @@ def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
             pad_token_id=0,
             bos_token_id=None,
             eos_token_id=4,
-            attn_implementation="sdpa",
+            attn_implementation="eager",
         )
     )
 
@@ -60,76 +60,130 @@ def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
 def _save(path: Path, state: dict[str, Any]) -> None:
     part = path.with_suffix(".part")
     torch.save(state, part)
-    os.replace(part, path)
+    part.replace(path)
 
 
-def train(model: LlamaForCausalLM, config: TrainConfig) -> None:
-    """Train in place; continues from `config.folder/checkpoint.pt` when it is there."""
+def train(model: LlamaForCausalLM, config: TrainConfig, rank: int = 0) -> None:
+    """Train in place; continues from `config.folder/checkpoint.pt` when it is there.
+
+    With several processes each takes its own batches and the gradients are summed: on small CPUs two
+    processes of one thread are much faster than one process of two threads.
+    """
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(chosen if config.device == "auto" else config.device)
     model.to(device).train()
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    optimizer = torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+    optimizer = _optimizer(model, config)
     checkpoint = config.folder / "checkpoint.pt"
-    step, seen, spent, drawn = 0, 0, 0.0, 0
+    clock = _Clock()
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        step, seen, spent, drawn = state["step"], state["seen"], state["spent"], state["drawn"]
-    source = itertools.islice(batches(config.folder / "shards", config.seed, config.batch_tokens), drawn, None)
-    body = torch.compile(model.model, dynamic=True) if config.compile else model.model
-    began = time.monotonic() - spent
+        clock = _Clock(**{name: state[name] for name in ("step", "seen", "spent", "drawn")})
+    source = batches(config.folder / "shards", config.seed, config.batch_tokens)
+    source = itertools.islice(source, clock.drawn + rank, None, config.processes)
+    body: Any = torch.compile(model.model, dynamic=True) if config.compile else model.model
+    began = time.monotonic() - clock.spent
     saved = time.monotonic()
-    running, counted = 0.0, 0
-    while True:
-        spent = time.monotonic() - began
-        progress = max(seen / config.tokens, spent / 60 / config.minutes)
-        if progress >= 1:
-            break
+    losses, counted = 0.0, 0.0
+    progress = clock.progress(config)
+    while progress < 1:
         rate = config.learning_rate * min(
-            (step + 1) / config.warmup_steps, 1 - (1 - config.final_share) * min(progress, 1)
+            (clock.step + 1) / config.warmup_steps, 1 - (1 - config.final_share) * progress
         )
         for group in optimizer.param_groups:
             group["lr"] = rate
-        parts = [next(source) for _ in range(config.accumulate)]
-        drawn += config.accumulate
-        trained = sum(int(mask[:, 1:].sum()) for _, mask in parts)
-        for ids_array, mask_array in parts:
-            loss = _loss(model, body, torch.from_numpy(ids_array).to(device), torch.from_numpy(mask_array).to(device))
-            (loss / trained).backward()
-            running += float(loss.detach())
-            seen += ids_array.size
-        counted += trained
+        ids_array, mask_array = next(source)
+        ids, mask = torch.from_numpy(ids_array).to(device), torch.from_numpy(mask_array).to(device)
+        loss = _loss(model, body, ids, mask)
+        torch.autograd.backward(loss)
+        clock.spent = time.monotonic() - began
+        total = _share_gradients(
+            model,
+            torch.tensor([mask[:, 1:].sum(), loss.detach(), ids.numel(), clock.progress(config) / 2**10]),
+            rank,
+        )
+        trained, summed, tokens, progress = total[0], total[1], int(total[2]), total[3] * 2**10
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        step += 1
-        now = time.monotonic()
-        if step % 100 == 0:
+        clock.step, clock.seen, clock.drawn = (
+            clock.step + 1,
+            clock.seen + tokens,
+            clock.drawn + config.processes,
+        )
+        losses, counted = losses + summed, counted + trained
+        if not math.isfinite(summed):
+            raise FloatingPointError(f"loss is not finite at step {clock.step}")
+        if rank == 0 and clock.step % 100 == 0:
             print(
-                f"{time.strftime('%H:%M:%S')} step {step} tokens {seen / 1e6:.2f}M {100 * progress:.1f}% "
-                f"loss {running / counted:.4f} lr {rate:.2e} {seen / max(now - began, 1):.0f} tok/s",
+                f"{time.strftime('%H:%M:%S')} step {clock.step} tokens {clock.seen / 1e6:.2f}M "
+                f"{100 * progress:.1f}% loss {losses / counted:.4f} lr {rate:.2e}",
                 flush=True,
             )
-            running, counted = 0.0, 0
-            if not math.isfinite(float(loss.detach())):
-                raise FloatingPointError(f"loss is not finite at step {step}")
-        if now - saved > config.checkpoint_minutes * 60:
-            _save(checkpoint, _state(model, optimizer, step, seen, now - began, drawn))
-            saved = now
-    _save(checkpoint, _state(model, optimizer, step, seen, spent, drawn))
+            losses, counted = 0.0, 0.0
+        if rank == 0 and time.monotonic() - saved > config.checkpoint_minutes * 60:
+            _save(checkpoint, _state(model, optimizer, clock))
+            saved = time.monotonic()
+    if rank == 0:
+        _save(checkpoint, _state(model, optimizer, clock))
 
 
-def _state(
-    model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, step: int, seen: int, spent: float, drawn: int
-) -> dict[str, Any]:
-    return {
-        "model": model.state_dict(), "optimizer": optimizer.state_dict(),
-        "step": step, "seen": seen, "spent": spent, "drawn": drawn,
-    }  # fmt: skip
+@dataclass
+class _Clock:
+    """How far the run is."""
+
+    step: int = 0
+    seen: int = 0
+    spent: float = 0.0
+    drawn: int = 0
+
+    def progress(self, config: TrainConfig) -> float:
+        return max(self.seen / config.tokens, self.spent / 60 / config.minutes)
+
+
+def _optimizer(model: LlamaForCausalLM, config: TrainConfig) -> torch.optim.Optimizer:
+    decay = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
+    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+def _share_gradients(model: LlamaForCausalLM, counts: torch.Tensor, rank: int) -> list[float]:
+    """Sum gradients and counts over the processes (the progress is rank 0's), divide by the trained tokens."""
+    if not dist.is_initialized():
+        scale = 1 / float(counts[0])
+        for p in model.parameters():
+            if p.grad is not None:
+                p.grad.mul_(scale)
+        return [float(value) for value in counts]
+    if rank:
+        counts[3] = 0.0
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    flat = torch.cat([g.view(-1) for g in gradients] + [counts])
+    dist.all_reduce(flat)
+    total = [float(value) for value in flat[-4:]]
+    flat.mul_(1 / total[0])
+    offset = 0
+    for gradient in gradients:
+        gradient.copy_(flat[offset : offset + gradient.numel()].view_as(gradient))
+        offset += gradient.numel()
+    return total
+
+
+def launch(rank: int, vocabulary: int, config: TrainConfig) -> None:
+    """One of `config.processes` CPU processes."""
+    torch.set_num_threads(1)
+    rendezvous = (config.folder / "rendezvous").resolve()
+    dist.init_process_group(
+        "gloo", init_method=f"file://{rendezvous}", rank=rank, world_size=config.processes
+    )
+    train(make_model(vocabulary, config.seed), config, rank)
+    dist.destroy_process_group()
+
+
+def _state(model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, clock: _Clock) -> dict[str, Any]:
+    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **asdict(clock)}
 
 
 def _loss(model: LlamaForCausalLM, body: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
