@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from difflib import get_close_matches
@@ -24,6 +25,7 @@ from labtune.errors import LabtuneError, UserError
 
 INTERRUPTED = 130
 PIPE_CLOSED = 141
+TERMINATED = 143
 
 
 class Entry(NamedTuple):
@@ -122,6 +124,8 @@ def _root(
 
 def main() -> None:
     """The console script: run one command and exit with its code."""
+    # Ended from outside: leave through the blocks that give the terminal back and free the lab.
+    signal.signal(signal.SIGTERM, lambda _signal, _frame: sys.exit(TERMINATED))
     sys.exit(run_command(sys.argv[1:]))
 
 

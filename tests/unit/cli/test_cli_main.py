@@ -151,28 +151,39 @@ def test_a_reader_that_goes_away_ends_the_command_quietly() -> None:
     assert process.wait() == 141
 
 
-def test_ctrl_c_says_what_to_type_to_go_on(tmp_path: Path) -> None:
-    (tmp_path / "labtune.yaml").write_text("")
-    os.mkfifo(tmp_path / "ready")
+def start_and_wait(lab: Path) -> subprocess.Popen[str]:
+    """`labtune train` that has begun its work and stays in it."""
+    (lab / "labtune.yaml").write_text("")
+    os.mkfifo(lab / "ready")
     code = (
         "import sys, time, labtune.workflow.run as run\n"
-        "from labtune.cli.main import run_command\n"
-        "sys.settrace(lambda frame, event, _:"
-        " wait() if frame.f_code.co_name == 'run_lab' else None)\n"
+        "from labtune.cli.main import main\n"
         "def wait():\n"
         "    sys.settrace(None)\n"
         "    open('ready', 'w').close()\n"
         "    time.sleep(60)\n"
-        "sys.exit(run_command(['train', '--set', 'seed=2']))"
+        "sys.settrace(lambda frame, event, _: wait() if frame.f_code.co_name == 'run_lab' else None)\n"
+        "sys.argv[1:] = ['train', '--set', 'seed=2']\n"
+        "main()"
     )
-    process = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-    (tmp_path / "ready").read_text()
+    process = subprocess.Popen([sys.executable, "-c", code], cwd=lab, stderr=subprocess.PIPE, text=True)
+    (lab / "ready").read_text()
+    return process
+
+
+def test_ctrl_c_says_what_to_type_to_go_on(tmp_path: Path) -> None:
+    process = start_and_wait(tmp_path)
     process.send_signal(signal.SIGINT)
     _, told = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert told.splitlines()[-1] == (
-        "stopped. What was finished is kept; go on with: labtune train --set seed=2"
-    )
+    assert told == "stopped. What was finished is kept; go on with: labtune train --set seed=2\n"
+
+
+def test_a_command_that_is_terminated_ends_in_order(tmp_path: Path) -> None:
+    process = start_and_wait(tmp_path)
+    process.terminate()
+    _, told = process.communicate(timeout=60)
+    assert (process.returncode, told) == (143, "")
 
 
 def test_the_commands_and_options_are_the_ones_that_were_agreed() -> None:
