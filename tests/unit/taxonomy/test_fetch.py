@@ -132,7 +132,7 @@ def test_secrets_in_an_address_are_not_shown(tmp_path: Path) -> None:
     assert "hunter2" not in error.value.message
 
 
-def test_hooks_and_submodules_of_a_repository_do_nothing(tmp_path: Path, origin: Path) -> None:
+def test_submodules_are_not_fetched(tmp_path: Path, origin: Path) -> None:
     other = tmp_path / "other"
     other.mkdir()
     git(other, "init", "-q", "-b", "main")
