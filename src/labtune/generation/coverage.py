@@ -42,7 +42,7 @@ def leaf_coverage(context: BlockContext) -> dict[str, Any]:
 
 
 def _stated(passage: Passage, spans: set[tuple[int, int]]) -> bool:
-    """True when a quote holds most of the passage (a resolved pronoun or a trimmed list mark may be missing)."""
+    """True when a quote holds most of the passage (a resolved pronoun may be missing)."""
     if (passage.start, passage.end) in spans:
         return True
     statement = passage.statement

@@ -178,7 +178,8 @@ def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: Genera
         run.emit("notice", {"leaf": leaf.path, "text": text})
     share = result.coverage.get("share")
     if isinstance(share, float) and share < config.coverage_floor:
-        text = f"{share:.1%} of the sentences and table cells are stated by a sample, less than {config.coverage_floor:.1%}"
+        floor = f"{config.coverage_floor:.1%}"
+        text = f"samples state {share:.1%} of the sentences and table cells, less than {floor}"
         run.emit("notice", {"leaf": leaf.path, "text": text})
 
 
@@ -192,7 +193,8 @@ def _check_floor(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> None
         return
     step, cause = _likely_cause(leaf, result)
     raise GenerationError(
-        f"{leaf.path} ended with {len(result.samples)} samples, fewer than {config.min_samples}: step {step!r}, {cause}",
+        f"{leaf.path} ended with {len(result.samples)} samples, fewer than {config.min_samples}: "
+        f"step {step!r}, {cause}",
         hint="look at rejected.jsonl and funnel.json of the leaf, or lower generate.min_samples",
     )
 

@@ -56,7 +56,7 @@ class Ask:
 class Fact:
     """What one passage (or two joined) states: its long answer and the ways to ask for it.
 
-    `second` is the other fact of a joined one; `listed` the lead-in of the list that the passage is an item of.
+    `second` is the other fact of a joined one; `listed` the lead-in of a list that the passage is an item of.
     """
 
     id: str

@@ -1,4 +1,4 @@
-"""Checks: an answer must be quoted from the document, a question well-formed and in the document's language."""
+"""Checks: an answer must be quoted from the document, a question well-formed and in its language."""
 
 from __future__ import annotations
 
@@ -74,6 +74,12 @@ class Check:
         ):
             return "answer_in_question"
         return None
+
+
+def _unbalanced(text: str) -> bool:
+    """True when a cut went through brackets or quotation marks."""
+    pairs = ("()", "[]", "“”", "（）", "《》")
+    return text.count('"') % 2 == 1 or any(text.count(pair[0]) != text.count(pair[1]) for pair in pairs)
 
 
 def _gives_away(question: str, answer: str) -> bool:

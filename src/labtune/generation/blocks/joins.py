@@ -51,9 +51,8 @@ class Joins:
             if len(text) > self._longest:
                 continue
             taken = index + (0 if right.text != second.passage.text else 1)
-            spans = ((first.passage.start, first.passage.end), (second.passage.start, second.passage.end))
             text = left.text + space + second.passage.text
-            spans = (*left.spans, spans[1])
+            spans = (*left.spans, (second.passage.start, second.passage.end))
             yield replace(first, fact=_joined_fact(first.fact, second.fact, Answer(text, spans)))
 
 
@@ -124,7 +123,7 @@ def _list_answer(rows: Sequence[Row]) -> Answer:
 
 
 def _join_table_rows(items: list[Row]) -> list[Row]:
-    """Cells that are sentences answer with their whole row: `Flashing blue: The connection is lost. Restart it.`"""
+    """Cells that are sentences answer with the whole row: `Flashing blue: No connection. Restart.`."""
     result = list(items)
     places: dict[tuple[str, int], list[int]] = {}
     run = 0

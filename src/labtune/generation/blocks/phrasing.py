@@ -44,7 +44,7 @@ class Phrasing:
         self._context = context
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """At least `LEAST` and at most `phrasings` rows with a long answer for each fact, then the short ones."""
+        """For each fact `phrasings` rows (at least `LEAST`) with a long answer, then the short ones."""
         wanted = self._context.config.phrasings
         for row in rows:
             fact = row.fact

@@ -1,4 +1,4 @@
-"""Chinese clauses: topic, modal, condition, and the questions made by putting a question word in a span's place."""
+"""Chinese clauses and the questions made by putting a question word in the place of a span."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from labtune.generation.chinese.modals import modal_asks
 from labtune.generation.chinese.spans import TypedSpan, typed_spans
+from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 
 _TOPIC_END = re.compile(
@@ -16,68 +18,7 @@ _TOPIC_END = re.compile(
 _CONDITION = re.compile(
     r"^((?:如果|若|要是|当)?[^，。]{2,14}?(?:时候|以前|以后|之前|之后|时|前|后|以内|期间|的人|的患者))(?=[，]?(?:要|应|需|必须|不|可|请|能|先|得|禁|最|会|在|多))"
 )
-_MODALS = (
-    ("不可以", "cannot"),
-    ("不能", "cannot"),
-    ("不得", "cannot"),
-    ("不允许", "cannot"),
-    ("禁止", "cannot"),
-    ("不要", "cannot"),
-    ("不应", "cannot"),
-    ("不用", "noneed"),
-    ("不需要", "noneed"),
-    ("不必", "noneed"),
-    ("不收", "noneed"),
-    ("可以", "can"),
-    ("必须", "need"),
-    ("需要", "need"),
-    ("应该", "need"),
-    ("应当", "need"),
-    ("要", "need"),
-    ("能", "can"),
-    ("须", "need"),
-)
-_OBJECT_VERBS = [
-    "带上",
-    "携带",
-    "带",
-    "出示",
-    "取下",
-    "穿",
-    "喝",
-    "吃",
-    "交",
-    "填写",
-    "填",
-    "选择",
-    "领取",
-    "准备",
-    "提供",
-    "佩戴",
-    "使用",
-    "支付",
-    "包括",
-    "包含",
-    "属于",
-    "称为",
-    "叫做",
-    "名叫",
-    "生产",
-    "发现",
-    "发明",
-    "种植",
-    "借",
-    "放",
-    "买",
-    "写",
-    "看",
-    "涂",
-    "服用",
-    "避免",
-    "停用",
-    "保持",
-    "提交",
-]
+_OBJECT_VERBS = sorted(word_set("zh_words", "object_verbs"), key=lambda word: (-len(word), word))
 _PERSON = re.compile(r"医生|主任|院长|所长|校长|经理|负责人|老师|作者|馆长|店长|教授|先生|女士|创始人|发明人")
 _PRONOUN = re.compile(r"^(它们|他们|她们|它|他|她|该\w{1,3}|其)")
 
@@ -135,7 +76,7 @@ def clause_asks(clause: Clause, offset: int, subject: str) -> Iterator[Ask]:
     for span in typed_spans(base):
         yield from _span_asks(base, span, offset + clause.start - shift, shift)
     yield from _definition(base, clause, offset, shift)
-    yield from _modal_asks(base)
+    yield from modal_asks(base)
     yield from _object_asks(base, offset + clause.start - shift, shift)
     yield from _agent_asks(base, offset + clause.start - shift, shift)
     if len(base) <= 30:
@@ -294,94 +235,9 @@ def _definition(base: str, clause: Clause, offset: int, shift: int) -> Iterator[
     yield Ask(f"{left}指的是什么", "definition", short=short, weight=1)
 
 
-def _modal_asks(base: str) -> Iterator[Ask]:
-    for word, polarity in _MODALS:
-        place = base.find(word)
-        if (
-            place < 0
-            or (word == "要" and base[place : place + 2] in ("要求", "要是", "要么", "要素"))
-            or (word == "能" and base[place - 1 : place] in ("功", "可", "智", "不", "性"))
-        ):
-            continue
-        head, tail = base[:place], base[place + len(word) :]
-        if not tail or len(base) > 36:
-            return
-        yield from _modal_frames(head, word, tail, polarity)
-        return
-
-
-def _modal_frames(head: str, word: str, tail: str, polarity: str) -> Iterator[Ask]:
-    if polarity in ("can", "cannot"):
-        positive = {"不要": "", "禁止": ""}.get(word, "能")
-        for text in (
-            f"{head}能{tail}吗",
-            f"{head}可以{tail}吗",
-            f"{head}能不能{tail}",
-            f"{head}可不可以{tail}",
-        ):
-            yield Ask(text, "permission", polarity=polarity, weight=3, family="yes_no")
-        if polarity == "cannot" and not positive:
-            yield Ask(f"{head}{tail}行不行", "permission", polarity=polarity, weight=2, family="yes_no")
-            yield Ask(f"{head}可以{tail}吗", "permission", polarity=polarity, weight=2, family="yes_no")
-    elif word == "不收":
-        yield Ask(f"{head}要{tail}吗", "permission", polarity="nocharge", weight=3, family="yes_no")
-        yield Ask(f"{head}收不收{tail}", "permission", polarity="nocharge", weight=3, family="yes_no")
-        yield Ask(f"{head}还要交{tail}吗", "permission", polarity="nocharge", weight=3, family="yes_no")
-        yield Ask(f"{head}要再付{tail}吗", "permission", polarity="nocharge", weight=2, family="yes_no")
-    elif polarity == "noneed":
-        for text in (
-            f"{head}要{tail}吗",
-            f"{head}需要{tail}吗",
-            f"{head}要不要{tail}",
-            f"{head}用{tail}吗",
-            f"{head}必须{tail}吗",
-        ):
-            yield Ask(text, "permission", polarity=polarity, weight=3, family="yes_no")
-    else:
-        for text in (
-            f"{head}要{tail}吗",
-            f"{head}需要{tail}吗",
-            f"{head}要不要{tail}",
-            f"{head}一定要{tail}吗",
-        ):
-            yield Ask(text, "permission", polarity=polarity, weight=2, family="yes_no")
-    yield from _condition_frames(head)
-
-
-def _condition_frames(head: str) -> Iterator[Ask]:
-    """`抽血前`, `体温超过37.5度的人`: what to do."""
-    head = head.rstrip("，先都也还")
-    if not 2 < len(head) <= 20:
-        return
-    if head.endswith(("时", "前", "后", "时候", "以前", "以后", "之前", "之后", "期间", "内")):
-        for tail in (
-            "要做什么",
-            "要注意什么",
-            "有什么要求",
-            "怎么办",
-            "需要注意些什么",
-            "要准备什么",
-            "该怎么做",
-        ):
-            yield Ask(f"{head}{tail}", "condition", weight=2)
-    elif head.endswith(("的人", "患者", "的患者", "病人", "儿童", "者")):
-        for tail in ("要怎么办", "要注意什么", "有什么规定", "该怎么做", "要做什么"):
-            yield Ask(f"{head}{tail}", "condition", weight=2)
-        who = re.sub("的(?:人|患者|病人|儿童)$", "", head)
-        if who != head:
-            yield Ask(
-                f"{who}了怎么办" if not who.endswith(("好", "了")) else f"{who}怎么办", "condition", weight=2
-            )
-            yield Ask(f"我{who}，该怎么办", "condition", weight=2)
-    else:
-        for tail in ("要注意什么", "有什么要求", "怎么办理", "有什么规定"):
-            yield Ask(f"{head}{tail}", "condition", weight=1)
-        yield Ask(f"{head}怎么办", "condition", weight=1)
-
-
 def _object_asks(base: str, origin: int, shift: int) -> Iterator[Ask]:
     for verb in _OBJECT_VERBS:
-        match = re.search(rf"(?<=[要须以能请会先应需，时前后]){verb}([^，。要不可能]{{2,14}})$", base)
+        match = re.search(rf"(?<=[要须以能请会先应需，时前后]){verb}(?![进出走到回去来上入])([^，。要不可能]{{2,14}})$", base)
         if match is None or match.start() < shift or typed_spans(match.group(1)):
             continue
         short = (origin + match.start(1), origin + match.end(1))

@@ -6,69 +6,18 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from labtune.generation.lexicon import word_set
+
 NUMBER = r"(?:\d[\d,]*(?:\.\d+)?|[零一二两三四五六七八九十百千万亿半]+)"
 _ABOUT = r"(?:大约|大概|约|至少|最多|最少|不少于|不超过|超过|近|将近)?"
 _UNIT_TIME = r"(?:个?工作日|个?小时|个?钟头|分钟|秒钟?|个?星期|周|天|日|个?月|年|个世纪|岁)"
-_CLOCK = r"(?:\d{1,2}|[一二两三四五六七八九十]{1,3})(?:点(?:钟|半|\d{1,2}分?|[一二三四五]?十[一二三四五六七八九]?分)?|[:：]\d{2})"
+_CLOCK = (
+    r"(?:\d{1,2}|[一二两三四五六七八九十]{1,3})"
+    r"(?:点(?:钟|半|\d{1,2}分?|[一二三四五]?十[一二三四五六七八九]?分)?|[:：]\d{2})"
+)
 _PART = r"(?:上午|下午|早上|早晨|晚上|中午|凌晨|夜里|傍晚)"
 _DAY = r"(?:每?(?:周|星期|礼拜)[一二三四五六日天末])"
-_MEASURES = [
-    "个人",
-    "名",
-    "位",
-    "次",
-    "本",
-    "张",
-    "份",
-    "件",
-    "种",
-    "条",
-    "只",
-    "粒",
-    "片",
-    "袋",
-    "盒",
-    "瓶",
-    "间",
-    "台",
-    "辆",
-    "座",
-    "颗",
-    "部",
-    "篇",
-    "期",
-    "场",
-    "届",
-    "项",
-    "家",
-    "所",
-    "头",
-    "匹",
-    "棵",
-    "把",
-    "双",
-    "剂",
-    "支",
-    "个",
-    "人",
-    "门",
-    "层",
-    "针",
-    "杯",
-    "章",
-    "枚",
-    "对",
-    "组",
-    "级",
-    "号",
-    "款",
-    "步",
-    "句",
-    "幅",
-    "处",
-    "艘",
-    "架",
-]
+_MEASURES = sorted(word_set("zh_words", "measures"), key=lambda word: (-len(word), word))
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,51 +79,58 @@ def typed_spans(text: str) -> list[TypedSpan]:
     return sorted(found, key=lambda span: span.start)
 
 
+_FIXED = {
+    "always": ("什么时候", "什么时间", "几点到几点"),
+    "percent": ("多少", "百分之多少", "百分之几"),
+    "temperature": ("多少度",),
+}
+
+
 def _asks(kind: str, match: re.Match[str], text: str) -> Iterator[str]:
     word = match.group()
     before, after = text[: match.start()], text[match.end() :]
-    if kind == "always":
-        yield from ("什么时候", "什么时间", "几点到几点")
-    elif kind == "phone":
-        if re.search("电话|号码|热线|传真", before):
-            yield from ("多少", "什么")
-    elif kind == "date":
-        yield from (
-            ("什么时候", "哪一年", "哪年")
-            if re.fullmatch(r"(?:公元前)?\d{1,4}年", word)
-            else ("什么时候", "什么时间")
-        )
-    elif kind == "clock":
-        between = bool(re.search("[至到—~-]", word))
-        prefix = "前一天" if word.startswith("前一天") else ""
-        yield from (
-            ("几点到几点", "什么时候", "什么时间")
-            if between
-            else (f"{prefix}几点", "什么时候" if not prefix else "前一天什么时候")
-        )
-    elif kind == "weekday":
-        yield from ("星期几", "周几", "什么时候", "哪天")
-    elif kind == "money":
-        yield from ("多少钱", "多少") if not before.endswith("是") else ("多少钱", "多少", "几块钱")
-    elif kind == "percent":
-        yield from ("多少", "百分之多少", "百分之几")
-    elif kind == "temperature":
-        yield from ("多少度",)
+    if kind in _FIXED:
+        yield from _FIXED[kind]
+    elif kind in ("date", "clock", "weekday"):
+        yield from _time_words(kind, word, after)
+    elif kind == "duration":
+        yield from _duration(word, before)
     elif kind == "ordinal":
         yield re.sub(NUMBER, "几", word)
-    elif kind == "duration":
-        yield from _duration(word, before, after)
+    else:
+        yield from _amount(kind, match, before)
+
+
+def _time_words(kind: str, word: str, after: str) -> Iterator[str]:
+    if kind == "date":
+        year = re.fullmatch(r"(?:公元前)?\d{1,4}年", word)
+        yield from ("什么时候", "哪一年", "哪年") if year else ("什么时候", "什么时间")
+    elif kind == "weekday":
+        if not after.startswith(("和", "、", "及")):
+            yield from ("星期几", "周几", "什么时候", "哪天")
+    elif re.search("[至到—~-]", word):
+        yield from ("几点到几点", "什么时候", "什么时间")
+    else:
+        prefix = "前一天" if word.startswith("前一天") else ""
+        yield from (f"{prefix}几点", f"{prefix}什么时候")
+
+
+def _amount(kind: str, match: re.Match[str], before: str) -> Iterator[str]:
+    if kind == "phone":
+        yield from ("多少", "什么") if re.search("电话|号码|热线|传真", before) else ()
+    elif kind == "money":
+        yield from ("多少钱", "多少", "几块钱") if before.endswith("是") else ("多少钱", "多少")
     elif kind == "floor":
         yield from ("几楼", "哪一层", "哪里", "哪层楼") if before.endswith("在") else ("几楼",)
     elif kind in ("volume", "length", "weight"):
-        unit = re.sub(rf"^{_ABOUT}{NUMBER}", "", word)
+        unit = re.sub(rf"^{_ABOUT}{NUMBER}", "", match.group())
         yield from (f"多少{unit}", "多少")
-    elif kind == "count" and match.group(1) not in ("一", "半"):
+    elif match.group(1) not in ("一", "半"):
         unit = match.group(2)
         yield from (f"几{unit}", f"多少{unit}") if unit not in ("号", "级") else (f"几{unit}",)
 
 
-def _duration(word: str, before: str, after: str) -> Iterator[str]:
+def _duration(word: str, before: str) -> Iterator[str]:
     unit = re.sub(rf"^{_ABOUT}{NUMBER}(?:[至到~-]{NUMBER})?", "", word)
     if unit == "岁":
         yield "几岁"

@@ -16,51 +16,44 @@ def cell_asks(statement: TableStatement, offset: int, text: str) -> Iterator[Ask
     row, column, value = statement.row, statement.column, statement.value
     place = text.rfind(value)
     short = (offset + place, offset + place + len(value)) if place >= 0 else None
-    kinds = {span.kind for span in typed_spans("在" + value)}
     for tail in ("是什么", "呢", "是哪个"):
         yield Ask(f"{row}的{column}{tail}", "table_cell", short=short, weight=2)
     yield Ask(f"{row}{column}是什么", "table_cell", short=short, weight=2)
     if any(word in column for word in str(load_lexicon("zh_questions")["person_columns"]).split()):
         yield from _person(row, column, value, short)
-    elif "floor" in kinds or re.search("楼层|位置|地点|地址|房间|房号", column):
+    elif _kind(column, value) == "floor":
         yield from _where(row, column, value, short)
-    elif "money" in kinds or re.search("价|费|金额|票", column):
-        for question in (
-            f"{row}多少钱",
-            f"{row}的{column}是多少",
-            f"{row}要多少钱",
-            f"{row}怎么收费",
-            f"{row}贵吗",
-        ):
-            yield Ask(question, "table_cell", short=short, weight=4)
-    elif kinds & {"clock", "weekday", "date"} or re.search("时间|日期", column):
-        for question in (f"{row}的{column}是什么时候", f"{row}是什么时候", f"{row}什么时候", f"{row}几点"):
-            yield Ask(question, "table_cell", short=short, weight=4)
-    elif "duration" in kinds:
-        for question in (f"{row}的{column}是多久", f"{row}要多久", f"{row}多长时间"):
-            yield Ask(question, "table_cell", short=short, weight=4)
-    elif re.search(r"\d", value):
-        yield Ask(f"{row}的{column}是多少", "table_cell", short=short, weight=5)
-        yield Ask(f"{row}{column}多少", "table_cell", short=short, weight=4)
-    elif re.search("怎么办|处理|解决|措施|做法|办法", column):
-        for question in (
-            f"{row}怎么办",
-            f"{row}怎么处理",
-            f"{row}该怎么做",
-            f"出现{row}怎么办",
-            f"遇到{row}要做什么",
-        ):
-            yield Ask(question, "table_cell", short=short, weight=4)
-    elif re.search("含义|意思|说明|原因", column):
-        for question in (
-            f"{row}是什么意思",
-            f"{row}表示什么",
-            f"{row}说明什么",
-            f"为什么会{row}",
-            f"{row}是怎么回事",
-        ):
-            yield Ask(question, "table_cell", short=short, weight=4)
+    else:
+        for frame in _FRAMES.get(_kind(column, value), ()):
+            yield Ask(frame.format(r=row, c=column), "table_cell", short=short, weight=4)
     yield Ask(f"{text.rstrip('。')}吗", "yes_no", polarity="yes", weight=1, family="yes_no")
+
+
+_FRAMES = {
+    "money": ("{r}多少钱", "{r}的{c}是多少", "{r}要多少钱", "{r}怎么收费", "{r}贵吗"),
+    "time": ("{r}的{c}是什么时候", "{r}是什么时候", "{r}什么时候", "{r}几点"),
+    "duration": ("{r}的{c}是多久", "{r}要多久", "{r}多长时间"),
+    "number": ("{r}的{c}是多少", "{r}{c}多少"),
+    "remedy": ("{r}怎么办", "{r}怎么处理", "{r}该怎么做", "出现{r}怎么办", "遇到{r}要做什么"),
+    "meaning": ("{r}是什么意思", "{r}表示什么", "{r}说明什么", "为什么会{r}", "{r}是怎么回事"),
+}
+_COLUMNS = (
+    ("floor", ("floor",), "楼层|位置|地点|地址|房间|房号"),
+    ("money", ("money",), "价|费|金额|票"),
+    ("time", ("clock", "weekday", "date"), "时间|日期"),
+    ("duration", ("duration",), "时长|期限"),
+    ("remedy", (), "怎么办|处理|解决|措施|做法|办法"),
+    ("meaning", (), "含义|意思|说明|原因"),
+)
+
+
+def _kind(column: str, value: str) -> str:
+    """What a cell holds, by its value first and its column's name second."""
+    kinds = {span.kind for span in typed_spans("在" + value)}
+    for kind, spans, names in _COLUMNS:
+        if kinds & set(spans) or re.search(names, column):
+            return kind
+    return "number" if re.search(r"\d", value) else ""
 
 
 def _person(row: str, column: str, value: str, short: tuple[int, int] | None) -> Iterator[Ask]:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
+from itertools import pairwise
 
 from labtune.artifact import content_hash
 from labtune.generation.chinese.clauses import cause_asks, clause_asks, clauses, frequency_asks, topic_of
@@ -106,7 +107,7 @@ class ChineseTeacher:
         return str(draw.choice(load_lexicon("zh_questions")["brevity"])).format(Q=question)
 
     def yes_no(self, polarity: str, text: str) -> str:
-        """`可以，……`"""
+        """The answer to a yes/no question: `可以，` and the sentence."""
         return f"{_YES_NO.get(polarity, '是的')}，{text}"
 
     def bare(self, polarity: str) -> str:
@@ -207,7 +208,7 @@ def _mentions(passage: Passage, subject: str, pool: tuple[str, ...]) -> Iterator
     for name in names[:3]:
         for frame in frames["mentions"]:
             yield Ask(frame.format(n=name), "mention", weight=1, family="mention")
-    for left, right in zip(names, names[1:], strict=False):
+    for left, right in pairwise(names):
         for frame in frames["mention_pairs"]:
             yield Ask(frame.format(n=left, m=right), "mention_pair", weight=1, family="mention")
 

@@ -5,82 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from labtune.generation.english.tag import Token
+from labtune.generation.lexicon import word_set
 
 CONDITION = ("if", "when", "unless", "whenever", "while", "once")
-TIME_UNITS = frozenset(
-    [
-        "second",
-        "seconds",
-        "minute",
-        "minutes",
-        "hour",
-        "hours",
-        "day",
-        "days",
-        "week",
-        "weeks",
-        "month",
-        "months",
-        "year",
-        "years",
-        "decade",
-        "century",
-        "centuries",
-        "decades",
-        "time",
-        "times",
-        "morning",
-        "evening",
-        "night",
-        "nights",
-        "afternoon",
-        "summer",
-        "winter",
-        "spring",
-        "autumn",
-        "season",
-        "noon",
-        "midnight",
-        "monday",
-        "tuesday",
-        "wednesday",
-        "thursday",
-        "friday",
-        "saturday",
-        "sunday",
-        "january",
-        "february",
-        "march",
-        "april",
-        "may",
-        "june",
-        "july",
-        "august",
-        "september",
-        "october",
-        "november",
-        "december",
-        "today",
-        "tomorrow",
-        "weekend",
-        "weekends",
-        "am",
-        "pm",
-        "a.m.",
-        "p.m.",
-        "delivery",
-    ]
-)
-_TIME_PREPOSITIONS = frozenset(["in", "on", "at", "during", "by", "before", "after", "since", "until", "till", "between", "around"])
-_PLACE_PREPOSITIONS = frozenset(
-    ["in", "on", "at", "near", "under", "behind", "beside", "inside", "outside", "above", "below", "throughout", "across", "along", "around", "against", "within", "among", "over"]
-)
+TIME_UNITS = word_set("en_words", "time_units")
+_TIME_PREPOSITIONS = word_set("en_words", "time_prepositions")
+_PLACE_PREPOSITIONS = word_set("en_words", "place_prepositions")
 
 
 @dataclass(frozen=True, slots=True)
 class Adjunct:
-    """A phrase after the object. `kind`: when, where, why, duration, frequency, condition, purpose, manner,
-    agent, other.
+    """A phrase after the object.
+
+    `kind`: when, where, why, duration, frequency, condition, purpose, purpose_for, manner, agent, from or
+    other.
     """
 
     kind: str
@@ -142,34 +80,37 @@ def _adjunct_kind(rest: list[Token], index: int) -> str:
     return _preposition_kind(low, phrase, rest, index)
 
 
+_LIMITS = frozenset(("about", "around", "than", "up", "below", "over", "under", "to", "as"))
+
+
 def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: int) -> str:
-    stop = next(
-        (n for n, token in enumerate(phrase) if token.tag in ("PREP", "SUB") or token.text == ","),
-        len(phrase),
-    )
-    phrase = phrase[:stop]
-    if low in ("about", "around", "than", "up", "below", "over", "under", "to", "as") and _measured(phrase):
+    ends = (n for n, token in enumerate(phrase) if token.tag in ("PREP", "SUB") or token.text == ",")
+    phrase = phrase[: next(ends, len(phrase))]
+    measured, timed = _measured(phrase), _names_time(phrase)
+    if low in _LIMITS and measured:
         return ""
-    timed = _names_time(phrase)
-    if low in _TIME_PREPOSITIONS:
-        if timed or low in ("during", "until", "till", "since") or (low in ("before", "after") and phrase):
-            return "when"
-    if low in ("for", "within", "over") and timed:
-        return "duration" if low == "for" else "when"
-    if low == "by":
-        gerund = bool(phrase) and phrase[0].form == "ing"
-        return "manner" if gerund else "agent"
-    if (low in ("in", "on", "at") and phrase and phrase[0].tag not in ("DET", "PROPN")) or _measured(phrase):
-        return "manner"
-    if low in _PLACE_PREPOSITIONS or (low == "between" and phrase and phrase[0].tag in ("DET", "PROPN")):
-        return "where"
-    if low in ("with", "without"):
-        return "manner"
+    if low in _TIME_PREPOSITIONS and (
+        timed or low in ("during", "until", "till", "since") or (low in ("before", "after") and phrase)
+    ):
+        return "when"
+    if low in ("within", "over") and timed:
+        return "when"
     if low == "for":
-        phrase = rest[index + 1 : index + 4]
-        return "duration" if any(token.tag == "NUM" for token in phrase[:2]) else "purpose_for"
+        near = rest[index + 1 : index + 3]
+        return "duration" if timed or any(token.tag == "NUM" for token in near) else "purpose_for"
+    if low == "by":
+        return "manner" if phrase and phrase[0].form == "ing" else "agent"
     if low == "from":
         return "when" if timed else ("" if phrase and phrase[0].form == "ing" else "from")
+    return _place_or_manner(low, phrase, measured)
+
+
+def _place_or_manner(low: str, phrase: list[Token], measured: bool) -> str:
+    named = bool(phrase) and phrase[0].tag in ("DET", "PROPN")
+    if low in ("with", "without") or measured or (low in ("in", "on", "at") and phrase and not named):
+        return "manner"
+    if low in _PLACE_PREPOSITIONS or (low == "between" and named):
+        return "where"
     return ""
 
 

@@ -1,8 +1,9 @@
-"""Finds subject, verb and adjuncts of a plain English sentence. What does not parse gives None, not a guess."""
+"""Finds subject, verb and adjuncts of a plain English sentence. What does not parse gives None."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 from labtune.generation.english.adjuncts import Adjunct, split_adjuncts
 from labtune.generation.english.inflect import verb_form
@@ -137,7 +138,7 @@ def _finite_start(after: list[Token], clause: Clause) -> bool:
 
 def parse(tokens: list[Token]) -> Clause | None:
     """The main clause, or None when the sentence has no shape that the rules know."""
-    body = [token for token in tokens]
+    body = list(tokens)
     while body and body[-1].tag == "PUNCT":
         body.pop()
     if len(body) < 2 or any(token.text in ':;()[]“”"' for token in body):
@@ -241,14 +242,8 @@ def _verb_score(body: list[Token], index: int) -> int:
     token = body[index]
     if token.tag == "AUX":
         return 4 if token.low not in ("be", "been", "being", "having") else 0
-    if token.tag not in ("VERB", "?") or token.form in ("ing", "part"):
-        if not (token.tag in ("VERB", "?") and token.form == "part" and _could_be_past(token)):
-            return 0
-    previous = body[index - 1]
-    if previous.tag in ("DET", "PREP", "TO", "NUM") or (previous.tag == "ADJ" and previous.form != "part"):
-        return 0
     form = verb_form(token.low)
-    if form is None:
+    if form is None or not _may_be_finite(token, body[index - 1]):
         return 0
     subject = [replace(item, tag="NOUN") if item.tag == "?" else item for item in body[:index]]
     previous = subject[-1]
@@ -269,9 +264,15 @@ def _verb_score(body: list[Token], index: int) -> int:
     return score
 
 
-def _could_be_past(token: Token) -> bool:
+def _may_be_finite(token: Token, previous: Token) -> bool:
     form = verb_form(token.low)
-    return form is not None and "past" in form.forms
+    if form is None or token.tag not in ("VERB", "?") or token.form == "ing":
+        return False
+    if token.form == "part" and "past" not in form.forms:
+        return False
+    return previous.tag not in ("DET", "PREP", "TO", "NUM") and (
+        previous.tag != "ADJ" or previous.form == "part"
+    )
 
 
 def _declarative(lead: list[Token], body: list[Token], place: int) -> Clause | None:
@@ -317,7 +318,7 @@ def _declarative(lead: list[Token], body: list[Token], place: int) -> Clause | N
 
 def _second_verb(complement: list[Token]) -> bool:
     """A finite verb right after a name inside the object: the sentence is not as simple as it looked."""
-    for left, right in zip(complement, complement[1:], strict=False):
+    for left, right in pairwise(complement):
         if left.tag == "SUB":
             return False
         if (

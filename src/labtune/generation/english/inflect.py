@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 
@@ -83,7 +84,13 @@ def gerund(lemma: str) -> str:
 def inflect_verb(lemma: str, form: str) -> str:
     """A form of a verb or of the first word of a phrasal verb (`turn on`)."""
     head, space, tail = lemma.partition(" ")
-    rules = {"base": str, "s": third_person, "past": past, "part": participle, "ing": gerund}
+    rules: dict[str, Callable[[str], str]] = {
+        "base": str,
+        "s": third_person,
+        "past": past,
+        "part": participle,
+        "ing": gerund,
+    }
     return rules[form](head) + space + tail
 
 
@@ -102,17 +109,21 @@ def _verb_table() -> dict[str, VerbForm]:
     for lemma in sorted(verb_lemmas() - {"be", "have", "do"}):
         for form in ("base", "s", "past", "part", "ing"):
             surface = inflect_verb(lemma, form)
-            # "found" is far oftener the past of "find" than the verb "to found".
-            if surface in found and found[surface][0] != lemma and form == "base":
-                continue
-            if surface not in found or (found[surface][0] != lemma and form in ("past", "part")):
-                if surface in found and found[surface][0] != lemma and "base" in found[surface][1]:
-                    if surface not in ("found", "saw", "lay", "felt", "wound", "ground", "left"):
-                        continue
-                found[surface] = (lemma, set())
-            if found[surface][0] == lemma:
-                found[surface][1].add(form)
+            owner = found.get(surface)
+            if owner is None or (owner[0] != lemma and _prefers(surface, form, owner[1])):
+                found[surface] = (lemma, {form})
+            elif owner[0] == lemma:
+                owner[1].add(form)
     return {surface: VerbForm(lemma, frozenset(forms)) for surface, (lemma, forms) in found.items()}
+
+
+# Far oftener the past of find, see, lie, feel, wind, grind, leave than a verb of their own.
+_PAST_FIRST = frozenset(("found", "saw", "lay", "felt", "wound", "ground", "left"))
+
+
+def _prefers(surface: str, form: str, held: set[str]) -> bool:
+    """True when a surface form that another lemma holds goes to this one."""
+    return form in ("past", "part") and ("base" not in held or surface in _PAST_FIRST)
 
 
 def verb_form(word: str) -> VerbForm | None:

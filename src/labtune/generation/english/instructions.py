@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from labtune.generation.english.adjuncts import Adjunct
 from labtune.generation.english.inflect import gerund, verb_form
 from labtune.generation.english.marks import VERB, render
-from labtune.generation.english.questions import Speaker
+from labtune.generation.english.speaker import Speaker
 from labtune.generation.english.tag import NAMING, Token
+from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 
-_PARTICLES = frozenset(["down", "up", "out", "off", "on", "back", "in", "away", "over"])
+_PARTICLES = word_set("en_words", "particles")
 _LIMITS = frozenset(("only", "never"))
 
 
@@ -120,6 +121,7 @@ def _passive_goal(lemma: str, words: list[Token]) -> tuple[str, str, str] | None
 
 
 def _plain_instruction(speaker: Speaker, whole: str, plain: str) -> Iterator[Ask]:
+    lemma = speaker.clause.verb.lemma
     yield Ask(f"How do I {plain}?", "how_to", f"how I {plain}", weight=2)
     yield Ask(f"How should I {plain}?", "how_to", f"how I should {plain}", weight=2)
     yield Ask(f"What should I know when I {plain}?", "how_to", f"what I should know when I {plain}", weight=1)
@@ -129,7 +131,7 @@ def _plain_instruction(speaker: Speaker, whole: str, plain: str) -> Iterator[Ask
     yield Ask(f"What is the right way to {plain}?", "how_to", weight=2)
     yield Ask(f"I want to {plain}. What should I watch out for?", "how_to", weight=1)
     yield Ask(
-        f"Any tips on {VERB}{gerund(speaker.clause.verb.lemma)}{plain.removeprefix(VERB + speaker.clause.verb.lemma)}?",
+        f"Any tips on {VERB}{gerund(lemma)}{plain.removeprefix(VERB + lemma)}?",
         "how_to",
         weight=1,
     )

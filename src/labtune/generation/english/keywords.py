@@ -1,35 +1,17 @@
-"""Search-box questions: varying subsets of the words that carry a fact, with question words as people type them."""
+"""Search-box questions: varying subsets of the words that carry a fact, as people type them."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 
 from labtune.generation.english.clause import Clause
-from labtune.generation.english.inflect import singular
 from labtune.generation.english.marks import ADJECTIVE, NOUN, VERB
-from labtune.generation.english.tag import NAMING, Token, noun_phrases
+from labtune.generation.english.tag import Token, noun_phrases
+from labtune.generation.lexicon import word_set
 
-_LIGHT = frozenset(
-    [
-        "be",
-        "have",
-        "do",
-        "make",
-        "use",
-        "also",
-        "only",
-        "such",
-        "other",
-        "one",
-        "many",
-        "most",
-        "more",
-        "very",
-        "include",
-        "call",
-    ]
-)
+_LIGHT = word_set("en_words", "light")
 
 
 def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[str, ...]:
@@ -46,16 +28,14 @@ def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[
         elif token.tag == "ADJ" and token.low not in _LIGHT:
             pool.append(ADJECTIVE + token.low)
     for title in heading[-1:]:
-        words = [
+        parts = [
             word for word in title.split() if word.lower() not in ("and", "the", "of", "in", "a", "for", "to")
         ]
-        pool.append(" ".join(word.lower() if not word.isupper() else word for word in words[:3]))
+        pool.append(" ".join(word.lower() if not word.isupper() else word for word in parts[:3]))
     return tuple(dict.fromkeys(word for word in pool if word))
 
 
 def _as_noun(token: Token) -> Token:
-    from dataclasses import replace
-
     return replace(token, tag="NOUN") if token.tag == "?" else token
 
 
@@ -101,8 +81,3 @@ def keyword_question(pool: Sequence[str], leads: Sequence[str], draw: random.Ran
     if leads and draw.random() < 0.3:
         words.insert(0, draw.choice(leads))
     return " ".join(words)
-
-
-def head_words(tokens: Sequence[Token]) -> frozenset[str]:
-    """Singular lower-case content nouns."""
-    return frozenset(singular(token.low) for token in tokens if token.tag in NAMING)

@@ -9,7 +9,7 @@ from typing import Any
 from labtune.generation.english.inflect import singular
 from labtune.generation.english.marks import NAME, VERB, render
 from labtune.generation.english.names import Names
-from labtune.generation.english.questions import Speaker, do_form, word_phrase, word_set_of_units
+from labtune.generation.english.speaker import Speaker, do_form, unit_words, word_phrase
 from labtune.generation.english.tag import NAMING, Token, plural_phrase
 from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Ask
@@ -30,7 +30,7 @@ def measure_asks(speaker: Speaker, names: Names) -> Iterator[Ask]:
 def _units() -> dict[str, str]:
     table: dict[str, str] = {}
     for kind in reversed(list(load_lexicon("en_questions")["units"])):
-        table.update(dict.fromkeys(word_set_of_units(kind), kind))
+        table.update(dict.fromkeys(unit_words(kind), kind))
     return table
 
 

@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from labtune.generation.english.clause import Clause, parse_all
 from labtune.generation.english.inflect import is_plural, plural, singular
@@ -16,7 +17,8 @@ PRONOUNS = frozenset(("it", "they", "he", "she"))
 EXPLETIVE = re.compile(
     r"^It (?:is|was|has been|had been|would be|may be|seems|appears|takes)\b(?: \w+ly| also| often)? ?"
     r"(?:possible|important|likely|unlikely|known|believed|thought|said|hypothes\w+|estimated|unclear|clear|suggested|assumed|"
-    r"not (?:known|clear|possible)|easy|hard|difficult|necessary|best|recommended|reported|argued|expected|to|that)\b"
+    r"not (?:known|clear|possible)|easy|hard|difficult|necessary|best|recommended|reported|argued|expected|"
+    r"to|that)\b"
 )
 
 
@@ -132,15 +134,7 @@ def _add(names: Names, name: str, many: bool) -> None:
 
 def _add_classes(names: Names, bare: str, clause: Clause, sentences: Sequence[Sentence]) -> None:
     counts = _definite_nouns(sentences)
-    complement = _class_words(clause)
-    if complement:
-        for phrase in dict.fromkeys((" ".join(complement[-2:]), complement[-1])):
-            word = phrase.split()[-1]
-            for noun, used in sorted(counts.items()):
-                if word.endswith(singular(noun)) and len(noun) > 3 and used >= 2:
-                    _add(names, f"the {noun}", is_plural(noun))
-            if counts[phrase] >= 1 or counts[word] >= 3:
-                _add(names, f"the {phrase}", is_plural(word))
+    _add_class_names(names, _class_words(clause), counts)
     words = bare.split()
     last = words[-1].lower()
     if len(words) > 1 and last.isalpha() and words[-1].islower():
@@ -154,6 +148,17 @@ def _add_classes(names: Names, bare: str, clause: Clause, sentences: Sequence[Se
         for name in list(names.one):
             if name.startswith("the ") and name[4:].islower():
                 names.one.append(f"my {name[4:]}")
+
+
+def _add_class_names(names: Names, complement: list[str], counts: Counter[str]) -> None:
+    """`X is a robot vacuum`: the robot, the vacuum, the robot vacuum, where the document says so."""
+    for phrase in dict.fromkeys((" ".join(complement[-2:]), *complement[-1:])):
+        word = phrase.split()[-1] if phrase else ""
+        for noun, used in sorted(counts.items()):
+            if word.endswith(singular(noun)) and len(noun) > 3 and used >= 2:
+                _add(names, f"the {noun}", is_plural(noun))
+        if counts[phrase] >= 1 or counts[word] >= 3:
+            _add(names, f"the {phrase}", is_plural(word))
 
 
 def _class_words(clause: Clause) -> list[str]:
@@ -170,10 +175,10 @@ def _definite_nouns(sentences: Sequence[Sentence]) -> Counter[str]:
     counts: Counter[str] = Counter()
     for sentence in sentences:
         tokens = sentence.tokens
-        for left, right in zip(tokens, tokens[1:], strict=False):
+        for left, right in pairwise(tokens):
             if left.low in ("the", "these", "this") and right.tag in ("NOUN", "?"):
                 counts[right.low] += 1
-        for first, second in zip(tokens[1:], tokens[2:], strict=False):
+        for first, second in pairwise(tokens[1:]):
             if first.tag == "NOUN" and second.tag == "NOUN":
                 counts[f"{first.low} {second.low}"] += 1
         for token in tokens:

@@ -19,7 +19,8 @@ from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Ask
 
 _SITES = re.compile(
-    "(?:\x02[\\w-]+ ){1,2}\x02[\\w-]+|\x01[\\w-]+ (?:on|off|up|down|out|back|in|away|for|to|of)\\b|[\x01-\x04][\\w-]+"
+    "(?:\x02[\\w-]+ ){1,2}\x02[\\w-]+|"
+    "\x01[\\w-]+ (?:on|off|up|down|out|back|in|away|for|to|of)\\b|[\x01-\x04][\\w-]+"
 )
 _ARTICLES = re.compile(r"\b(a|an) (?=[a-z])", re.I)
 _PERFECT = re.compile(r"\b(?:is|are|was|were|be|been|being|has|have|had|get)(?: \w+){0,4} $", re.I)
@@ -42,7 +43,7 @@ def swap(text: str, draw: random.Random, most: int) -> str:
     """Replace up to `most` marked words by synonyms; marks of the others stay."""
     if most <= 0:
         return text
-    sites = [match for match in _SITES.finditer(text)]
+    sites = list(_SITES.finditer(text))
     draw.shuffle(sites)
     done: list[tuple[int, int, str]] = []
     for match in sites:

@@ -8,25 +8,11 @@ from labtune.generation.english.inflect import verb_form
 from labtune.generation.english.marks import NAME, render
 from labtune.generation.english.names import Names
 from labtune.generation.english.tag import tag
+from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 from labtune.types import TableStatement
 
-_SIGNS = frozenset(
-    [
-        "light",
-        "lamp",
-        "led",
-        "code",
-        "display",
-        "symbol",
-        "signal",
-        "error",
-        "sign",
-        "indicator",
-        "colour",
-        "color",
-    ]
-)
+_SIGNS = word_set("en_words", "signs")
 
 
 def row_asks(statement: TableStatement, start: int, end: int, names: Names, topic: str = "") -> Iterator[Ask]:

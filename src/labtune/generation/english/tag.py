@@ -13,46 +13,9 @@ WORD = re.compile(
     r"https?://\S+|[\w.+-]+@[\w-]+\.[\w.-]+|[$€£¥]?\d[\d.,:/–-]*\d|[$€£¥]?\d|(?:[A-Z]\.){2,}|"
     r"[^\W\d_]\w*(?:['’/&.-]\w+)*(?:['’](?=\s|$))?|[°%µ]\w*|\S"
 )
-MODALS = frozenset(["can", "could", "may", "might", "must", "shall", "should", "will", "would", "cannot"])
-BE = frozenset(
-    ["is", "are", "was", "were", "am", "be", "been", "being", "isn't", "aren't", "wasn't", "weren't"]
-)
-UNIT_NUMBERS = frozenset(
-    [
-        "two",
-        "three",
-        "four",
-        "five",
-        "six",
-        "seven",
-        "eight",
-        "nine",
-        "ten",
-        "eleven",
-        "twelve",
-        "thirteen",
-        "fourteen",
-        "fifteen",
-        "sixteen",
-        "seventeen",
-        "eighteen",
-        "nineteen",
-        "twenty",
-        "thirty",
-        "forty",
-        "fifty",
-        "sixty",
-        "seventy",
-        "eighty",
-        "ninety",
-        "hundred",
-        "thousand",
-        "million",
-        "billion",
-        "dozen",
-        "half",
-    ]
-)
+MODALS = word_set("en_words", "modals")
+BE = word_set("en_words", "be")
+UNIT_NUMBERS = word_set("en_words", "unit_numbers")
 ADJECTIVE_ENDINGS = ("ous", "ful", "ive", "able", "ible", "less", "ish", "ical", "ary")
 NAMING = frozenset(("NOUN", "PROPN"))
 
@@ -79,7 +42,7 @@ def tokenize(sentence: str) -> list[Token]:
 
 
 def tag(sentence: str, known_lower: frozenset[str] = frozenset()) -> list[Token]:
-    """Tagged tokens. `known_lower` are words that the document writes in lower case somewhere, or never as a name."""
+    """Tagged tokens. `known_lower` are words that the document writes in lower case somewhere."""
     tokens = tokenize(sentence)
     result: list[Token] = []
     for index, token in enumerate(tokens):
@@ -107,10 +70,8 @@ def _closed_class(token: Token, previous: Token | None, following: Token | None)
         return "DET"
     if low in ("there", "here"):
         return "ADV"
-    for name, label in (("determiners", "DET"), ("pronouns", "PRON"), ("conjunctions", "CONJ")):
-        if low in word_set("en_words", name):
-            return label
-    return ""
+    labels = (("determiners", "DET"), ("pronouns", "PRON"), ("conjunctions", "CONJ"))
+    return next((label for name, label in labels if low in word_set("en_words", name)), "")
 
 
 def _tag_one(token: Token, before: list[Token], following: Token | None, known: frozenset[str]) -> Token:
@@ -168,7 +129,7 @@ def _lower_word(low: str) -> bool:
 
 
 def _ordinary(token: Token, following: Token | None) -> bool:
-    """An unknown word that opens a sentence and looks like a common noun: Incubation, Clutch size, Red-breasted."""
+    """An unknown word that opens a sentence and looks common: Incubation, Clutch size, Red-breasted."""
     if (following is not None and following.text[0].isupper()) or token.text[1:2].isupper():
         return False
     head = token.low.split("-")[0]
@@ -248,6 +209,8 @@ def _verb_in_context(forms: frozenset[str], low: str, previous: Token | None, fo
         return next((form for form in ("base", "part", "ing", "s", "past") if form in forms), "")
     if previous.tag == "TO":
         return "base" if "base" in forms else ""
+    if previous.low in ("this", "that") and "s" in forms:
+        return "maybe"
     if previous.tag in ("DET", "ADJ", "NUM") or (previous.tag == "PREP" and "ing" not in forms):
         return ""
     if previous.tag == "PREP":

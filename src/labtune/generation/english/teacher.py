@@ -17,9 +17,10 @@ from labtune.generation.english.marks import NAME, NAMES, render, strip
 from labtune.generation.english.measures import find_measure, measure_asks, topic_asks
 from labtune.generation.english.names import Names, Sentence, analyse, find_names, lower_words
 from labtune.generation.english.paraphrase import keyword_text, lower_first, phrase
-from labtune.generation.english.questions import clause_asks, speaker
+from labtune.generation.english.questions import clause_asks
+from labtune.generation.english.speaker import Speaker, speaker
 from labtune.generation.english.tables import row_asks
-from labtune.generation.english.tag import noun_phrases
+from labtune.generation.english.tag import Token, noun_phrases
 from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Answer, Ask, Fact, Passage
 
@@ -69,7 +70,7 @@ class EnglishTeacher:
             for clause in sentence.clauses:
                 asks.extend(self._clause_asks(clause, sentence, passage))
             if passage.text.endswith(":"):
-                # The words after a colon stand elsewhere: a question must not repeat `these` or `the following`.
+                # The words after a colon stand elsewhere: a question must not repeat `these`.
                 asks = [ask for ask in asks if not _POINTING.search(ask.text)]
         asks.extend(self._mentions(sentence))
         if passage.statement is None:
@@ -122,34 +123,9 @@ class EnglishTeacher:
         phrases: list[str] = []
         for start, end in noun_phrases(sentence.tokens):
             words = sentence.tokens[start:end]
-            heavy = [token for token in words if token.tag in ("NOUN", "PROPN", "ADJ")]
-            if (
-                words[0].tag == "NUM"
-                or (len(heavy) < 2 and words[-1].tag != "PROPN")
-                or words[-1].low in ("°", "%")
-            ):
+            if not _mentionable(words, sentence.tokens[start - 1] if start else None):
                 continue
-            if any(c.isdigit() for token in words for c in token.text):
-                continue
-            if words[-1].low in TIME_UNITS or (
-                start and len(words) == 1 and sentence.tokens[start - 1].low == "of"
-            ):
-                continue
-            if words[0].low in ("most", "more", "less", "same", "other", "only") or len(words[-1].text) < 3:
-                continue
-            if words[0].low in (
-                "its",
-                "their",
-                "his",
-                "her",
-                "this",
-                "these",
-                "such",
-                "that",
-                "some",
-                "any",
-                "no",
-            ):
+            if words[0].tag == "DET" and words[0].low not in ("the", "a", "an"):
                 words = words[1:]
             text = self.names.slot(words) or render(words)
             phrases.append(text)
@@ -208,9 +184,21 @@ class EnglishTeacher:
         return f"{first[:-1]}, and {lower_first(second)}"
 
 
-def _measured(clauses: Sequence[Clause]) -> bool:
-    from labtune.generation.english.questions import Speaker
+def _mentionable(words: list[Token], before: Token | None) -> bool:
+    """True for a phrase worth asking about by itself: a name, or a noun with something before it."""
+    heavy = [token for token in words if token.tag in ("NOUN", "PROPN", "ADJ")]
+    if len(heavy) < 2 and words[-1].tag != "PROPN":
+        return False
+    if any(character.isdigit() for token in words for character in token.text) or words[0].tag == "NUM":
+        return False
+    if words[-1].low in TIME_UNITS or len(words[-1].text) < 3:
+        return False
+    if before is not None and before.low == "of" and len(words) == 1:
+        return False
+    return words[0].low not in ("most", "more", "less", "same", "other", "only", "another")
 
+
+def _measured(clauses: Sequence[Clause]) -> bool:
     return any(find_measure(Speaker(clause, "", False, 0)) is not None for clause in clauses)
 
 
