@@ -76,7 +76,12 @@ class MixConfig(Section):
     general_share: float = Field(
         0.3, ge=0, lt=1, description="Share of a phase's tokens from the general set."
     )
-    phase_share: float = Field(0.3, ge=0, lt=1, description="Share of a phase's tokens from earlier phases.")
+    phase_share: float = Field(
+        0.3,
+        ge=0,
+        lt=1,
+        description="Largest share of a phase's tokens from earlier phases; each earlier row comes once at most.",
+    )
     near_duplicate: float = Field(
         0.95,
         gt=0,

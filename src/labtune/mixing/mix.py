@@ -138,12 +138,15 @@ def _build_phases(
             continue
         placed = [Placed(row, "sample", n, name) for row, n in zip(rows, counts.of(rows), strict=True)]
         if config.replay:
-            phase_share = config.phase_share if earlier else 0.0
-            general_share = config.general_share if general else 0.0
-            total = sum(row.n_tokens for row in placed) / (1 - phase_share - general_share)
+            phase_budget, general_budget = _budgets(
+                own=sum(row.n_tokens for row in placed),
+                earlier=sum(counts.of(earlier)),
+                phase_share=config.phase_share,
+                general_share=config.general_share if general else 0.0,
+            )
             draws: tuple[tuple[Origin, list[Candidate], float], ...] = (
-                ("phase_replay", earlier, phase_share * total),
-                ("general_replay", list(general), general_share * total),
+                ("phase_replay", earlier, phase_budget),
+                ("general_replay", list(general), general_budget),
             )
             for origin, pool, budget in draws:
                 drawn = draw(pool, budget, counts, seed=run.seed, name=f"{name}/{origin}")
@@ -156,6 +159,16 @@ def _build_phases(
         phases[name] = sorted(placed, key=lambda row: shuffle_key(run.seed, name, row.origin, row.id))
         earlier += rows
     return phases
+
+
+def _budgets(*, own: int, earlier: int, phase_share: float, general_share: float) -> tuple[float, float]:
+    """Tokens of phase replay and of general replay beside `own` tokens.
+
+    Earlier rows are replayed once at most: repeating a small earlier phase to reach a share would spend the
+    budget on what the student has seen most.
+    """
+    phase = min(float(earlier), phase_share * own / (1 - phase_share - general_share))
+    return phase, general_share * (own + phase) / (1 - general_share)
 
 
 def _describe(rows: Sequence[Placed]) -> dict[str, Json]:
