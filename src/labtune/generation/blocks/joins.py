@@ -155,16 +155,19 @@ def _wordy(rows: Sequence[Row]) -> bool:
 
 
 def _row_answer(name: str, rows: Sequence[Row]) -> Answer | None:
+    """`NAME: VALUE. VALUE.`, each piece quoted from the statements of the row."""
     first = rows[0].passage
-    offset = first.text.find(f"{name}: ")
-    if offset < 0:
+    place = first.text.find(name)
+    if place < 0:
         return None
-    parts, spans = [first.text[offset:]], [(first.start + offset, first.end)]
-    for row in rows[1:]:
+    parts = []
+    spans = [(first.start + place, first.start + place + len(name))]
+    for row in rows:
         statement = row.passage.statement
         place = row.passage.text.rfind(statement.value) if statement is not None else -1
         if place < 0:
             return None
         parts.append(row.passage.text[place:])
         spans.append((row.passage.start + place, row.passage.end))
-    return Answer(" ".join(parts), tuple(spans))
+    chinese = first.document.language.startswith("zh")
+    return Answer(f"{name}：{''.join(parts)}" if chinese else f"{name}: {' '.join(parts)}", tuple(spans))

@@ -12,7 +12,7 @@ from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 
 _TOPIC_END = re.compile(
-    r"是|在(?!线)|要(?!求)|可以|能(?!力|量|源)|不|必须|应当|应该|应|需要|需|会(?!员|议)|有(?!效)|由|把|用(?!品|户)|分为|包括|位于|属于|最多|至少|每|已|正在|将|为(?!了)|"
+    r"是|在(?!线)|要(?!求)|可以|能(?!力|量|源)|不|必须|应当|应该|应|需要|需|成立|建于|创立|创办|始建|现有|共有|拥有|会(?!员|议)|有(?!效)|由|把|用(?!品|户)|分为|包括|位于|属于|最多|至少|每|已|正在|将|为(?!了)|"
     r"提前|上午|下午|早上|晚上|中午|\d|[一二两三四五六七八九十](?=[个天年元点楼次位名本种])|只有|都|也|自动|，|：|报销|收费|保存|休息|开始|停止|关闭|关门|开门|从|到|被|拆除|安排|有效"
 )
 _CONDITION = re.compile(
@@ -20,6 +20,8 @@ _CONDITION = re.compile(
 )
 _OBJECT_VERBS = sorted(word_set("zh_words", "object_verbs"), key=lambda word: (-len(word), word))
 _PERSON = re.compile(r"医生|主任|院长|所长|校长|经理|负责人|老师|作者|馆长|店长|教授|先生|女士|创始人|发明人")
+_SUBORDINATE = re.compile("因为|由于|如果|若|要是|一旦|当.{2,12}时|虽然|尽管")
+_LEAD = re.compile("^(?:所以|因此|因而|于是|但是|但|而且|并且|同时|此外|另外|然而|不过)")
 _PRONOUN = re.compile(r"^(它们|他们|她们|它|他|她|该\w{1,3}|其)")
 
 
@@ -72,14 +74,19 @@ def topic_of(text: str) -> str:
 
 def clause_asks(clause: Clause, offset: int, subject: str) -> Iterator[Ask]:
     """Questions on one clause. `offset` is the sentence's place in the document."""
+    if _SUBORDINATE.match(clause.text):
+        return
     base, shift = _standalone(clause, subject)
+    lead = _LEAD.match(base)
+    if lead:
+        base, shift = base[lead.end() :], shift - lead.end()
     for span in typed_spans(base):
         yield from _span_asks(base, span, offset + clause.start - shift, shift)
     yield from _definition(base, clause, offset, shift)
     yield from modal_asks(base)
     yield from _object_asks(base, offset + clause.start - shift, shift)
     yield from _agent_asks(base, offset + clause.start - shift, shift)
-    if len(base) <= 30:
+    if len(base) <= 30 and not base.startswith("请"):
         yield Ask(
             f"{base}吗",
             "yes_no",
@@ -139,7 +146,9 @@ def _span_asks(base: str, span: TypedSpan, origin: int, shift: int) -> Iterator[
         yield Ask(base[: span.start] + word + base[span.end :], form, short=short, weight=4)
     before = base[: span.start].rstrip("约")
     if span.kind == "money" and (
-        owner := re.match(r"(.{2,14}?)(?:的?(?:费用?|价格|押金)?是|要交?|收费?|每)", base)
+        owner := re.match(
+            r"(.{2,14}?)(?:的?(?:费用?|价格|押金)?是|要交?|收费?|每[^天日]{1,2}(?=[\\d]))", base
+        )
     ):
         name = owner.group(1)
         for tail in ("要多少钱", "多少钱", "怎么收费", "贵不贵"):
@@ -237,8 +246,16 @@ def _definition(base: str, clause: Clause, offset: int, shift: int) -> Iterator[
 
 def _object_asks(base: str, origin: int, shift: int) -> Iterator[Ask]:
     for verb in _OBJECT_VERBS:
-        match = re.search(rf"(?<=[要须以能请会先应需，时前后]){verb}(?![进出走到回去来上入])([^，。要不可能]{{2,14}})$", base)
-        if match is None or match.start() < shift or typed_spans(match.group(1)):
+        match = re.search(
+            rf"(?<=[要须以能请会先应需，时前后]){verb}(?![进出走到回去来上入])([^，。要不可能]{{2,14}})$",
+            base,
+        )
+        if (
+            match is None
+            or match.start() < shift
+            or typed_spans(match.group(1))
+            or "不" in base[: match.start()]
+        ):
             continue
         short = (origin + match.start(1), origin + match.end(1))
         head = base[: match.start()]
@@ -257,9 +274,10 @@ def _agent_asks(base: str, origin: int, shift: int) -> Iterator[Ask]:
         return
     short = (origin + match.start(1), origin + match.end(1))
     head, rest = base[: match.start()], base[match.end(1) :]
+    ends = match.end() == len(base)
     who = "什么" if match.group(2) == "组成" else "谁"
     yield Ask(f"{head}由{who}{rest}", "who", short=short, weight=4)
-    if who == "谁":
+    if who == "谁" and ends:
         yield Ask(f"谁{match.group(2)}{head}", "who", short=short, weight=3)
         yield Ask(f"{head}是谁{match.group(2)}的", "who", short=short, weight=3)
 

@@ -30,6 +30,11 @@ _MODALS = (
 )
 
 
+_ACTIVITY = re.compile(
+    "办理|申请|取消|使用|参加|领取|购买|预约|退|换|借|还|做|打|来|去|进入|乘坐|参观|报名|住院|挂号|就诊|看"
+)
+
+
 def modal_asks(base: str) -> Iterator[Ask]:
     """Questions on the first modal word of a clause."""
     for word, polarity in _MODALS:
@@ -110,7 +115,6 @@ def _condition_frames(head: str) -> Iterator[Ask]:
                 f"{who}了怎么办" if not who.endswith(("好", "了")) else f"{who}怎么办", "condition", weight=2
             )
             yield Ask(f"我{who}，该怎么办", "condition", weight=2)
-    else:
-        for tail in ("要注意什么", "有什么要求", "怎么办理", "有什么规定"):
+    elif head.endswith(("里", "内", "中")) or _ACTIVITY.match(head):
+        for tail in ("要注意什么", "有什么要求", "有什么规定"):
             yield Ask(f"{head}{tail}", "condition", weight=1)
-        yield Ask(f"{head}怎么办", "condition", weight=1)

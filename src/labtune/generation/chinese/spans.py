@@ -145,6 +145,7 @@ def _duration(word: str, before: str) -> Iterator[str]:
 
 
 _PLACE = re.compile(
+    r"在([^，。、；在于\s]{1,10}?(?:路|街|道|巷)\d+号(?:[^，。的]{0,6}?(?:楼|室|层))?)(?=$|[^\d])|"
     r"在((?:[^，。、；在于\s]){1,9}?(?:上面|旁边|附近|里面|中心|窗口|机器?上|网上|程序里|室|台|厅|处|侧|旁|里|上|内|门口|院|馆|市|省|县|国|洲|镇|村|街|路|站|口|园|湾|岛|湖|海|山|区|公司|大学))"
     r"(?=[^的和与、一]|$)"
 )
@@ -152,7 +153,7 @@ _PLACE = re.compile(
 
 def _places(text: str, taken: list[tuple[int, int]]) -> Iterator[TypedSpan]:
     for match in _PLACE.finditer(text):
-        start, end = match.span(1)
+        start, end = match.span(1) if match.group(1) else match.span(2)
         if any(start < right and end > left for left, right in taken) or text[start:end].endswith(
             ("时间里", "期间内", "基础上", "程度上", "以内")
         ):

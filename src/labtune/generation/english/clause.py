@@ -186,9 +186,11 @@ def _imperative(body: list[Token]) -> Clause | None:
     if index >= len(body):
         return None
     form = verb_form(body[index].low)
-    if form is None or "base" not in form.forms:
+    base = "base" in form.forms if form is not None else body[index].form == "base"
+    if not base:
         return None
-    verb = replace(body[index], tag="VERB", lemma=form.lemma, form="base")
+    lemma = form.lemma if form is not None else body[index].low
+    verb = replace(body[index], tag="VERB", lemma=lemma, form="base")
     rest = body[index + 1 :]
     if _has_finite_auxiliary(rest):
         return None

@@ -138,7 +138,11 @@ def _complement_asks(speaker: Speaker, words: list[Token]) -> Iterator[Ask]:
             yield Ask(f"What kind of thing {verb} {speaker.subject}?", "definition", short=short, weight=1)
         elif speaker.clause.subject and speaker.clause.subject[0].low == "the" and words[0].low == "the":
             yield Ask(f"Who or what {verb} {speaker.subject}?", "definition", short=short, weight=1)
-    elif words[0].tag == "NUM" and speaker.clause.subject[0].low == "the":
+    elif (
+        words[0].tag == "NUM"
+        and speaker.clause.subject[0].low == "the"
+        and words[-1].tag not in ("ADJ", "ADV")
+    ):
         yield Ask(
             f"What {verb} {speaker.subject}?", "value", f"what {speaker.subject} {verb}", short, weight=2
         )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labtune.generation.english.inflect import verb_form
+from labtune.generation.english.inflect import article, verb_form
 from labtune.generation.english.marks import NAME, render
 from labtune.generation.english.names import Names
 from labtune.generation.english.tag import tag
@@ -122,7 +122,12 @@ def _light_asks(row: str, row_text: str, names: Names, short: tuple[int, int] | 
             weight=3,
         )
         yield Ask(
-            f"There is a {colour} light that {third}.", "complaint", "", short, weight=2, family="statement"
+            f"There is {article(colour)} {colour} light that {third}.",
+            "complaint",
+            "",
+            short,
+            weight=2,
+            family="statement",
         )
         yield Ask(f"The {colour} light keeps {first}.", "complaint", "", short, weight=3, family="statement")
     elif colour:
@@ -158,9 +163,9 @@ def _light_asks(row: str, row_text: str, names: Names, short: tuple[int, int] | 
             weight=3,
         )
         yield Ask(
-            f"{owner} shows a {colour} light.",
+            f"{owner} shows {article(colour)} {colour} light.",
             "complaint",
-            f"why {owner} shows a {colour} light",
+            f"why {owner} shows {article(colour)} {colour} light",
             short,
             weight=3,
             family="statement",

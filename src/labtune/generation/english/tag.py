@@ -17,6 +17,7 @@ MODALS = word_set("en_words", "modals")
 BE = word_set("en_words", "be")
 UNIT_NUMBERS = word_set("en_words", "unit_numbers")
 ADJECTIVE_ENDINGS = ("ous", "ful", "ive", "able", "ible", "less", "ish", "ical", "ary")
+_ARTICLES = frozenset(("the", "a", "an", "your", "all", "both", "each", "every"))
 NAMING = frozenset(("NOUN", "PROPN"))
 
 
@@ -90,8 +91,11 @@ def _tag_one(token: Token, before: list[Token], following: Token | None, known: 
     if closed:
         return replace(token, tag=closed)
     inside = bool(before) and before[-1].text not in ("“", '"', "(", ":")
-    if token.text[0].isupper() and (
-        inside or not (low in known or _lower_word(low) or _ordinary(token, following))
+    command = not inside and following is not None and following.low in _ARTICLES
+    if (
+        token.text[0].isupper()
+        and not command
+        and (inside or not (low in known or _lower_word(low) or _ordinary(token, following)))
     ):
         return replace(token, tag="PROPN")
     if low == "like" and previous is None:
@@ -184,6 +188,9 @@ def _open_class(token: Token, previous: Token | None, following: Token | None) -
         return replace(token, tag="ADJ")
     if form is not None and form.forms & {"part", "ing"} and not form.forms & {"base"}:
         return replace(token, tag="ADJ", lemma=form.lemma, form=_likely_form(form.forms))
+    if form is None and previous is None and following is not None and following.low in _ARTICLES:
+        # An unknown word before an article can only be an instruction: Descale the kettle.
+        return replace(token, tag="VERB", lemma=low, form="base")
     if form is None and low.endswith("ed") and len(low) > 4:
         return replace(token, tag="ADJ")
     return replace(token, tag="NOUN")

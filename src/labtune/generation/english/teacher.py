@@ -13,7 +13,7 @@ from labtune.generation.english.adjuncts import TIME_UNITS
 from labtune.generation.english.clause import Clause
 from labtune.generation.english.instructions import instruction_asks
 from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
-from labtune.generation.english.marks import NAME, NAMES, render, strip
+from labtune.generation.english.marks import NAME, NAMES, VERB, render, strip
 from labtune.generation.english.measures import find_measure, measure_asks, topic_asks
 from labtune.generation.english.names import Names, Sentence, analyse, find_names, lower_words
 from labtune.generation.english.paraphrase import keyword_text, lower_first, phrase
@@ -69,6 +69,7 @@ class EnglishTeacher:
         else:
             for clause in sentence.clauses:
                 asks.extend(self._clause_asks(clause, sentence, passage))
+            asks.extend(_list_asks(passage.text))
             if passage.text.endswith(":"):
                 # The words after a colon stand elsewhere: a question must not repeat `these`.
                 asks = [ask for ask in asks if not _POINTING.search(ask.text)]
@@ -182,6 +183,27 @@ class EnglishTeacher:
         if "," in first or "," in second or ":" in first or first.count(".") + second.count(".") > 0:
             return ""
         return f"{first[:-1]}, and {lower_first(second)}"
+
+
+_LIST = re.compile(r"^(The .{2,40}?|.{2,40}?) (contain|include|cover|comprise|offer)s?:$")
+
+
+def _list_asks(text: str) -> Iterator[Ask]:
+    """`The box contains:` before a list."""
+    match = _LIST.match(text)
+    if match is None:
+        return
+    name, verb = match.group(1), match.group(2)
+    shown = name[0].lower() + name[1:] if name.startswith(("The ", "A ", "This ")) else name
+    do = "do" if verb == text.split()[-1].rstrip(":") else "does"
+    yield Ask(f"What {do} {shown} {VERB}{verb}?", "list", f"what {shown} {VERB}{verb}", weight=5)
+    yield Ask(f"What is in {shown}?", "list", f"what is in {shown}", weight=4)
+    yield Ask(f"What belongs to {shown}?", "list", f"what belongs to {shown}", weight=2)
+    yield Ask(
+        f"Can you list what {shown} {verb}s?" if do == "does" else f"Can you list what {shown} {verb}?",
+        "list",
+        weight=2,
+    )
 
 
 def _mentionable(words: list[Token], before: Token | None) -> bool:
