@@ -348,4 +348,4 @@ def event_row(rng: random.Random, language: str) -> Row:
         messages += [("user", question), ("assistant", answer)]
     if not messages:
         return event_row(rng, language)
-    return Row(tuple(messages), "reading", "en", train_user=rng.random() < 0.15, must=must)
+    return Row(tuple(messages), "reading", "en", train_user=rng.random() < 0.03, must=must)

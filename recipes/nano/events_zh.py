@@ -63,7 +63,7 @@ _SUBJECTS_ZH = (
     "@name公司",
     "@place的镇长",
 )
-_VERBS_ZH = (
+_VERBS_ZH: tuple[tuple[str, ...], ...] = (
     ("买", "购买"),
     ("修理", "维修", "修好"),
     ("清洗", "清洁", "洗干净"),
@@ -82,7 +82,7 @@ _VERBS_ZH = (
     ("打开", "开启"),
     ("关闭", "关上"),
 )
-_OBJECTS_ZH = (
+_OBJECTS_ZH: tuple[tuple[str, ...], ...] = (
     ("药", "药物", "药品"),
     ("汽车", "轿车"),
     ("房子", "房屋"),
@@ -174,18 +174,16 @@ def event_row_zh(rng: random.Random) -> Row:
                 (f"{other}{verb}的原因是什么？", reason),
             ] * 2
         question, value = rng.choice(options)
-        answer, must = sentence, ((value,) if value else (thing,))
+        answer = sentence
+        must = (value,) if value else (thing,)
         if value and rng.random() < 0.18:
             question, answer = brief(rng, question, "zh"), value + "。"
         elif rng.random() < 0.1:
             taken = {word for event in events for word in event[2]}
             free = [words for words in _OBJECTS_ZH if not taken & set(words)]
-            question, answer, must = (
-                f"谁{verb}了{rng.choice(rng.choice(free))}？",
-                unsaid(rng, "zh"),
-                UNSAID_MUST["zh"],
-            )
+            question, answer = f"谁{verb}了{rng.choice(rng.choice(free))}？", unsaid(rng, "zh")
+            must = UNSAID_MUST["zh"]
         if not messages:
             question = f"{text}\n\n{question}" if rng.random() < 0.88 else f"{question}\n\n{text}"
         messages += [("user", question), ("assistant", answer)]
-    return Row(tuple(messages), "reading", "zh", train_user=rng.random() < 0.15, must=must)
+    return Row(tuple(messages), "reading", "zh", train_user=rng.random() < 0.03, must=must)

@@ -16,10 +16,10 @@ def arithmetic(rng: random.Random, language: str) -> Row:
     """Sums, differences and products of small numbers, number order."""
     kind = rng.choice("++--*<")
     if kind == "+":
-        a, b = rng.randint(0, 20), rng.randint(0, 20)
+        a, b = rng.randint(0, 12), rng.randint(0, 12)
         value, sign, word, word_zh = a + b, "+", "plus", "加"
     elif kind == "-":
-        a = rng.randint(0, 20)
+        a = rng.randint(0, 12)
         b = rng.randint(0, a)
         value, sign, word, word_zh = a - b, "-", "minus", "减"
     elif kind == "*":

@@ -150,7 +150,7 @@ def _optimizer(model: LlamaForCausalLM, config: TrainConfig) -> torch.optim.Opti
 
 
 def _share_gradients(model: LlamaForCausalLM, counts: torch.Tensor, rank: int) -> list[float]:
-    """Sum gradients and counts over the processes (the progress is rank 0's), divide by the trained tokens."""
+    """Sum gradients and counts over the processes (progress: rank 0's), divide by the trained tokens."""
     if not dist.is_initialized():
         scale = 1 / float(counts[0])
         for p in model.parameters():

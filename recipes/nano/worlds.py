@@ -300,7 +300,7 @@ def reading(rng: random.Random, language: str, turns: int | None = None) -> Row:
         if not messages:
             question = f"{question}\n\n{text}" if rng.random() < 0.15 else f"{text}\n\n{question}"
         messages += [("user", question), ("assistant", answer)]
-    return Row(tuple(messages), "reading", language, train_user=rng.random() < 0.2, must=must)
+    return Row(tuple(messages), "reading", language, train_user=rng.random() < 0.03, must=must)
 
 
 def document(rng: random.Random, language: str) -> Row:
