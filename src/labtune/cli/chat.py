@@ -60,7 +60,8 @@ def _open(lab: Lab, name: str, system: str | None, sampling: Sampling) -> Repl:
     from labtune.serving.session import ChatSession
 
     model, live = _load(lab, name)
-    session = ChatSession.with_model(model, reserve=sampling.max_tokens, system=system)
+    turns = lab.config.lab.chat.turns
+    session = ChatSession.with_model(model, reserve=sampling.max_tokens, system=system, most_turns=turns)
     return Repl(session, model, live, sampling, load=lambda other: _load(lab, other))
 
 
@@ -86,7 +87,8 @@ def _talk(lab: Lab, repl: Repl, *, quiet: bool) -> None:
         repl.run(piped_lines(), _nothing if quiet else _write)
         return
     write = _write_to_stderr if quiet else _write
-    write(f"{printable(repl.live)} · {repl.session.limit:,} tokens of context · /help lists commands\n")
+    alone = " · each question stands alone (chat.turns)" if repl.session.most_turns == 0 else ""
+    write(f"{printable(repl.live)}{alone} · /help lists commands\n")
     repl.run(typed_lines(lab.cache_dir / "chat_history"), write)
 
 

@@ -145,6 +145,17 @@ class EvaluateConfig(Section):
     batch_size: int = Field(64, ge=1, description="Questions answered at once.")
 
 
+class ChatConfig(Section):
+    """How a conversation is put to the model."""
+
+    turns: int | None = Field(
+        None,
+        ge=0,
+        description="Earlier questions sent with a new one, answers included; None = as many as the context "
+        "holds. A small student that was tuned on single questions answers best with 0.",
+    )
+
+
 class LabConfig(Section):
     """A lab."""
 
@@ -165,3 +176,4 @@ class LabConfig(Section):
     mix: MixConfig = MixConfig()
     train: TrainConfig = TrainConfig()
     evaluate: EvaluateConfig = EvaluateConfig()
+    chat: ChatConfig = ChatConfig()

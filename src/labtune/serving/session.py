@@ -21,7 +21,7 @@ Count = Callable[[Sequence[Message]], int]
 
 @dataclass(frozen=True, slots=True)
 class Prompt:
-    """What is sent for one question: the messages, and how many earlier ones were left out to make room."""
+    """What is sent for one question: the messages, and how many earlier ones did not fit any more."""
 
     messages: tuple[Message, ...]
     dropped: int
@@ -36,18 +36,22 @@ class ChatSession:
         limit: tokens that prompt and answer may have together.
         reserve: tokens of it kept free for the answer.
         system: system prompt, or None.
+        most_turns: earlier questions (with their answers) that are sent at most; None = as many as fit.
     """
 
     count: Count
     limit: int
     reserve: int
     system: str | None = None
+    most_turns: int | None = None
     turns: list[Message] = field(default_factory=list)
 
     @classmethod
-    def with_model(cls, model: HfChatModel, *, reserve: int, system: str | None = None) -> ChatSession:
+    def with_model(
+        cls, model: HfChatModel, *, reserve: int, system: str | None = None, most_turns: int | None = None
+    ) -> ChatSession:
         """A session that counts with `model`'s own template and tokenizer."""
-        session = cls(count=len, limit=0, reserve=reserve, system=system)
+        session = cls(count=len, limit=0, reserve=reserve, system=system, most_turns=most_turns)
         session.adopt(model)
         return session
 
@@ -97,11 +101,13 @@ class ChatSession:
 
     def _fit(self, turns: list[Message]) -> Prompt:
         starts = [index for index, turn in enumerate(turns) if turn.role == "user"]
+        if self.most_turns is not None:
+            starts = starts[-self.most_turns - 1 :]
         for start in starts:
             messages = (*self._head(), *turns[start:])
             tokens = self.count(messages)
             if tokens + self.reserve <= self.limit:
-                return Prompt(messages, start)
+                return Prompt(messages, start - starts[0])
         raise UserError(
             f"the message has {tokens} tokens with its system prompt; {self.limit - self.reserve} fit "
             f"({self.limit} of context, {self.reserve} kept for the answer)",

@@ -61,6 +61,24 @@ def test_what_was_left_out_is_still_part_of_the_conversation() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("most", "sent"),
+    [
+        (0, ["q3"]),
+        (1, ["q2", "a2", "q3"]),
+        (2, ["q1", "a1", "q2", "a2", "q3"]),
+        (9, ["q1", "a1", "q2", "a2", "q3"]),
+    ],
+)
+def test_no_more_turns_are_sent_than_wanted(most: int, sent: list[str]) -> None:
+    session = ChatSession(words, limit=50, reserve=5, system="be brief", most_turns=most)
+    talk(session, ("q1", "a1"), ("q2", "a2"))
+    prompt = session.ask("q3")
+    assert [message.content for message in prompt.messages] == ["be brief", *sent]
+    assert prompt.dropped == 0
+    assert len(session.messages()) == 6
+
+
 def test_a_question_that_cannot_fit_is_refused_with_its_size_and_not_kept() -> None:
     session = ChatSession(words, limit=10, reserve=5, system="be brief")
     with pytest.raises(UserError, match=r"has 7 tokens .* 5 fit \(10 of context, 5 kept"):
