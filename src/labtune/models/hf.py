@@ -205,8 +205,10 @@ def load_tokenizer(path: Path) -> Any:
     Raises:
         ModelError: it is missing, damaged or has no chat template.
     """
-    from transformers import AutoTokenizer
-
+    try:
+        from transformers import AutoTokenizer
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("transformers", "train") from error
     from labtune.models.quiet import no_warnings
 
     try:
