@@ -156,9 +156,9 @@ def _train_step(state: Progress, fields: Mapping[str, Json]) -> None:
 
 
 def _train_evaluation(state: Progress, fields: Mapping[str, Json]) -> None:
-    score, best = _float(fields, "score"), _float(fields, "best")
+    score = _float(fields, "score")
     if score is not None:
-        state.remark = f"development exam {score:.0%}" + (f" (best {best:.0%})" if best is not None else "")
+        state.remark = f"development exam {score:.0%}" + (" (best so far)" if fields.get("best") else "")
 
 
 _HANDLERS: dict[str, Callable[[Progress, Mapping[str, Json]], None]] = {
