@@ -46,10 +46,10 @@ def test_status_of_training() -> None:
         {"phase": "knowledge-short", "step": 120, "steps": 400, "loss": 0.81239, "tokens_per_second": 5123.4,
          "eta_s": 75},
     )  # fmt: skip
-    progress.update("train.evaluation", {"phase": "knowledge-short", "score": 0.45, "best": 0.5})
+    progress.update("train.evaluation", {"phase": "knowledge-short", "score": 0.45, "best": True})
     assert progress.status() == (
         "train · knowledge-short · 120 of 400 steps · loss 0.812 · 5,123 tokens/s · 1:15 min left"
-        " · development exam 45% (best 50%)"
+        " · development exam 45% (best so far)"
     )
 
 
