@@ -320,7 +320,7 @@ def event_row(rng: random.Random, language: str) -> Row:
     if language == "zh":
         return event_row_zh(rng)
     events: list[_Event] = []
-    for _ in range(rng.randint(2, 6)):
+    for _ in range(rng.randint(2, 4)):
         event = _Event(rng)
         if all(event.objects != other.objects and event.subject != other.subject for other in events):
             events.append(event)

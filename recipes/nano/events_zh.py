@@ -132,7 +132,7 @@ _REASONS_ZH = (
 def event_row_zh(rng: random.Random) -> Row:
     """A Chinese passage of events with one to three questions in other words."""
     events: list[tuple[str, tuple[str, ...], tuple[str, ...], str, str, str, str, str]] = []
-    for _ in range(rng.randint(2, 6)):
+    for _ in range(rng.randint(2, 4)):
         subject = expand(rng, rng.choice(_SUBJECTS_ZH), "zh")
         verbs, objects = rng.choice(_VERBS_ZH), rng.choice(_OBJECTS_ZH)
         if any(objects == event[2] or subject == event[0] for event in events):

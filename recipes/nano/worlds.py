@@ -266,12 +266,12 @@ def scene(rng: random.Random, language: str) -> list[Fact]:
     """Facts of one to three entities, in the order of a passage."""
     kinds = list(catalogue(language)[1])
     weights = [3 if kind in ("device", "service") else 1 for kind in kinds]
-    count = rng.choice((1, 1, 1, 2, 2, 3))
+    count = rng.choice((1, 1, 1, 2, 2))
     same = rng.choices(kinds, weights)[0]
     facts: list[Fact] = []
     for _ in range(count):
         kind = same if rng.random() < 0.6 else rng.choices(kinds, weights)[0]
-        size = rng.choice((1, 2, 2, 3, 3, 4, 5, 6)) if count == 1 else rng.choice((1, 1, 2, 3))
+        size = rng.choice((1, 2, 2, 3, 3, 4, 5)) if count == 1 else rng.choice((1, 1, 2))
         facts += make_facts(rng, make_entity(rng, kind, language), size)
     return facts
 
