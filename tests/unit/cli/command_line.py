@@ -21,7 +21,7 @@ def labtune(
         text=True,
         encoding="utf-8",
         env={**os.environ, "OMP_NUM_THREADS": "1", **(environment or {})},
-        timeout=120,
+        timeout=900,
         check=False,
     )
 

@@ -174,7 +174,7 @@ def start_and_wait(lab: Path) -> subprocess.Popen[str]:
 def test_ctrl_c_says_what_to_type_to_go_on(tmp_path: Path) -> None:
     process = start_and_wait(tmp_path)
     process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=600)
     assert process.returncode == 130
     assert told == "stopped. What was finished is kept; go on with: labtune train --set seed=2\n"
 
@@ -182,7 +182,7 @@ def test_ctrl_c_says_what_to_type_to_go_on(tmp_path: Path) -> None:
 def test_a_command_that_is_terminated_ends_in_order(tmp_path: Path) -> None:
     process = start_and_wait(tmp_path)
     process.terminate()
-    _, told = process.communicate(timeout=60)
+    _, told = process.communicate(timeout=600)
     assert (process.returncode, told) == (143, "")
 
 
