@@ -2,7 +2,7 @@
 
     python benchmarks/real_document.py --taxonomy TAXONOMY --leaf knowledge/.../leaf --document FILE.md
 
-All human seed questions are held out (`exam.from_seeds: 1.0`): they are the exam and nothing else. Prints what
+    python benchmarks/real_document.py --taxonomy TAXONOMY --leaf knowledge/... --document FILE --lab FOLDER
 the tuned student has right closed book, its multiple-choice accuracy and training time, and beside them plain
 BM25 over the document's sentences, open book, by the same rule.
 """

@@ -1,4 +1,4 @@
-"""The whole pipeline on the embedded default, small: real stages, the real nano student, real interruption."""
+"""The whole pipeline on the embedded default, small: real stages, the real student, real interruption."""
 
 from __future__ import annotations
 

@@ -80,7 +80,7 @@ class MixConfig(Section):
         0.3,
         ge=0,
         lt=1,
-        description="Largest share of a phase's tokens from earlier phases; each earlier row comes once at most.",
+        description="Largest share of a phase's tokens from earlier phases; each row comes once at most.",
     )
     near_duplicate: float = Field(
         0.95,

@@ -1,4 +1,4 @@
-"""Settings in layers: defaults < profile < file < environment < `--set`; each value knows where it came from."""
+"""Settings in layers: defaults < profile < file < environment < `--set`; each knows where it came from."""
 
 from __future__ import annotations
 

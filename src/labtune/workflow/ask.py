@@ -24,7 +24,6 @@ def exam_before(lab: Lab, *, emit: Emit = no_events) -> dict[str, Json]:
         UserError: the lab has no curated run yet.
     """
     from labtune.evaluation.answers import model_identity
-    from labtune.evaluation.answers import model_identity
     from labtune.evaluation.before import ask_before
     from labtune.models.hf import HfChatModel
     from labtune.models.student import resolve_student
