@@ -96,9 +96,8 @@ def main() -> None:
                 print(rows[-1], file=sys.stderr, flush=True)
                 if options.out:
                     options.out.write_text(json.dumps(rows, indent=1), encoding="utf-8")
-    print(
-        f"{options.example}, {os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}\n"
-    )
+    machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
+    print(f"{options.example}, {machine}\n")
     print(table(rows))
 
 
