@@ -39,7 +39,10 @@ class Judge:
 
     def __call__(self, model: Any) -> float:
         """Development score of `model`, 0..1. Random number generators are left as they were."""
-        state = {name: value.detach().bfloat16().float() for name, value in model.state_dict().items()}
+        state = {
+            name: value.bfloat16().float() if value.is_floating_point() else value
+            for name, value in model.state_dict().items()
+        }
         self._twin.load_state_dict(state)
         self._twin.to(model.device)
         with _same_randomness(), torch.inference_mode():
@@ -92,6 +95,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         self._trainer, self._plan, self._work = trainer, plan, work
         self._losses: list[float] = []
         self._lengths, self._trained = plan.rows.lengths, plan.rows.trained
+        self._done: list[float] = []
 
     def on_step_end(self, args: Any, state: Any, control: Any, **_kwargs: Any) -> None:
         step, plan, work = state.global_step, self._plan, self._work
@@ -136,7 +140,8 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         score = float(cast(float, known[step])) if step in known else work.judge(self._trainer.model)
         before = [float(cast(float, known[at])) for at in self._plan.evaluations if at < step]
         # A tie keeps the earlier weights, as LAB prefers less training.
-        best = score > max(before, default=-math.inf)
+        # Zeros say nothing about training yet, so of several zeros the latest counts.
+        best = score > max(before, default=-math.inf) or max([*before, score]) == 0
         if best and not checkpoints.best_folder(work.root, phase, step).exists():
             checkpoints.save_best(work.root, phase, step, self._trainer.model)
         work.journal.append("evaluation", phase=phase, step=step, score=score, best=best)
@@ -147,16 +152,17 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         self._done = [*before, score]
 
     def _ends(self) -> bool:
-        """True after `patience` evaluations without a better score, or when none can be better."""
+        """True after `patience` evaluations without a better score."""
         best = max(self._done)
-        return best >= 1.0 or len(self._done) - 1 - self._done.index(best) >= self._work.config.patience
+        since = len(self._done) - 1 - self._done.index(best)
+        return best > 0 and since >= self._work.config.patience
 
 
 def _best(journal: Journal, phase: str) -> tuple[int, float] | None:
     best = None
     for event in journal.find("evaluation", phase=phase):
         score = float(cast(float, event["score"]))
-        if best is None or score > best[1]:
+        if best is None or score > best[1] or score == best[1] == 0:
             best = int(cast(int, event["step"])), score
     return best
 

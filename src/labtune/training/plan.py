@@ -12,6 +12,9 @@ from labtune.training.packing import Pack, plan_passes
 from labtune.training.rows import TokenRows
 from labtune.types import Json
 
+PACK_TOKENS = 256
+"""Width of a pack unless a row needs more: the attention mask of a pack is dense, so wide packs are slow."""
+
 MICRO_TOKENS = 4096
 """Tokens that go through the model at once; a larger batch is accumulated from several."""
 
@@ -72,13 +75,14 @@ def plan_phases(phases: Mapping[str, TokenRows], config: TrainConfig, seed: int)
     size = {name: sum(rows.lengths) for name, rows in phases.items()}
     wanted = sum(epochs[name] * size[name] for name in phases)
     factor = min(1.0, config.max_tokens / wanted) if config.max_tokens else 1.0
-    micro_batch, accumulation = _batch(config)
     plans = []
     for number, (name, rows) in enumerate(phases.items(), 1):
+        width = min(config.max_length, max(PACK_TOKENS, *rows.lengths))
+        micro_batch, accumulation = _batch(config.batch_tokens, width)
         packs = plan_passes(
             rows,
             tokens=int(epochs[name] * factor * size[name]),
-            max_length=config.max_length,
+            max_length=width,
             seed=seed,
             name=name,
         )
@@ -111,9 +115,10 @@ def _epochs(phase: str, config: TrainConfig) -> float:
     return table[phase]
 
 
-def _batch(config: TrainConfig) -> tuple[int, int]:
-    packs = max(1, round(config.batch_tokens / config.max_length))
-    accumulation = math.ceil(packs * config.max_length / MICRO_TOKENS)
+def _batch(batch_tokens: int, width: int) -> tuple[int, int]:
+    """Packs in a micro-batch, and micro-batches in a step of about `batch_tokens` tokens."""
+    packs = max(1, round(batch_tokens / width))
+    accumulation = math.ceil(packs * width / MICRO_TOKENS)
     return math.ceil(packs / accumulation), accumulation
 
 

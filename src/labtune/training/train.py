@@ -62,6 +62,7 @@ def train(
     check_template(tokenizer)
     journal = _open_journal(run.out_dir, _fingerprint(dataset, config, run.seed, student))
     if (done := journal.last("end")) is not None and (run.out_dir / MODEL).is_dir():
+        shutil.rmtree(run.out_dir / RESUME, ignore_errors=True)
         return _outcome(cast(dict[str, Json], done["counts"]))
     phases = {
         name: read_rows(dataset, name, tokenizer, max_length=config.max_length) for name in dataset.phases()
@@ -104,7 +105,7 @@ def _train_phases(job: _Job, plans: list[Any], model: Any, tokenizer: Any) -> St
             best = best_folder(root, plan.name, int(cast(int, ended["best_step"])))
         else:
             best = run_phase(model, tokenizer, plan, work)
-            shutil.rmtree(root / plan.name, ignore_errors=True)
+        shutil.rmtree(root / plan.name, ignore_errors=True)
         if any(job.journal.last("phase_end", phase=later.name) for later in plans[number + 1 :]):
             continue
         model = load_weights(best)
@@ -176,7 +177,7 @@ def _outcome(counts: dict[str, Json]) -> StageOutcome:
     score = float(cast(float, counts["score"]))
     return StageOutcome(
         counts=counts,
-        summary=f"{counts['steps']} steps over {counts['phases']} phases; development score {score:.1%}",
+        summary=f"{counts['steps']} steps over {counts['phases']} phases; development score {score:.3f}",
     )
 
 

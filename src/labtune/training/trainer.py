@@ -34,7 +34,10 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
     the trained positions are projected and nothing but the loss is computed.
     """
 
-    precision: str = "bf16"
+    def __init__(self, *, precision: str, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._precision = precision
+        self._step_losses: list[torch.Tensor] = []
 
     def compute_loss(
         self,
@@ -52,7 +55,8 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
             out = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)
         total = cross_entropy(out.logits.float(), targets_N, reduction="sum")
         count = targets_N.numel() if num_items_in_batch is None else num_items_in_batch
-        loss = total / count
+        # Gradients are averaged over processes, and the count is that of all of them.
+        loss = total / count * self.accelerator.num_processes
         self._step_losses.append(loss.detach())
         return (loss, out) if return_outputs else loss
 
@@ -63,7 +67,7 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         return loss
 
     def _autocast(self) -> contextlib.AbstractContextManager[object]:
-        if self.precision == "fp32":
+        if self._precision == "fp32":
             return contextlib.nullcontext()
         return torch.autocast(self.args.device.type, dtype=torch.bfloat16)
 
@@ -88,45 +92,44 @@ def make_trainer(
     """A trainer for one phase whose resume points go to `folder`."""
     from datasets import Dataset as HfDataset
 
-    arguments = SFTConfig(
-        output_dir=str(folder),
-        per_device_train_batch_size=plan.micro_batch,
-        gradient_accumulation_steps=plan.accumulation,
-        num_train_epochs=1,
-        learning_rate=config.learning_rate,
-        lr_scheduler_type="cosine"
-        if plan.decays and config.schedule == "constant"
-        else _SCHEDULES[config.schedule],
-        warmup_steps=math.ceil(config.warmup_share * plan.steps),
-        weight_decay=config.weight_decay,
-        adam_beta1=0.9,
-        adam_beta2=0.95,
-        max_grad_norm=1.0,
-        optim="adamw_torch_fused",
-        seed=seed,
-        bf16=False,
-        gradient_checkpointing=False,
-        train_sampling_strategy="sequential",
-        remove_unused_columns=False,
-        dataset_kwargs={"skip_prepare_dataset": True},
-        max_length=None,
-        dataloader_pin_memory=torch.cuda.is_available(),
-        logging_strategy="no",
-        logging_nan_inf_filter=False,
-        save_strategy="no",
-        eval_strategy="no",
-        report_to="none",
-        disable_tqdm=True,
-    )
     with no_warnings():
+        arguments = SFTConfig(
+            output_dir=str(folder),
+            per_device_train_batch_size=plan.micro_batch,
+            gradient_accumulation_steps=plan.accumulation,
+            num_train_epochs=1,
+            learning_rate=config.learning_rate,
+            lr_scheduler_type="cosine"
+            if plan.decays and config.schedule == "constant"
+            else _SCHEDULES[config.schedule],
+            warmup_steps=math.ceil(config.warmup_share * plan.steps),
+            weight_decay=config.weight_decay,
+            adam_beta1=0.9,
+            adam_beta2=0.95,
+            max_grad_norm=1.0,
+            optim="adamw_torch_fused",
+            seed=seed,
+            bf16=False,
+            gradient_checkpointing=False,
+            train_sampling_strategy="sequential",
+            remove_unused_columns=False,
+            dataset_kwargs={"skip_prepare_dataset": True},
+            max_length=None,
+            dataloader_pin_memory=torch.cuda.is_available(),
+            logging_strategy="no",
+            logging_nan_inf_filter=False,
+            save_strategy="no",
+            eval_strategy="no",
+            report_to="none",
+            disable_tqdm=True,
+        )
         trainer = PhaseTrainer(
+            precision=config.precision,
             model=model,
             args=arguments,
             train_dataset=HfDataset.from_dict({"rows": plan.packs}),
             processing_class=tokenizer,
             data_collator=PackCollator(plan.rows, int(tokenizer.pad_token_id)),
         )
-    trainer.precision = config.precision
-    trainer._step_losses = []
     trainer.remove_callback(PrinterCallback)
     return trainer

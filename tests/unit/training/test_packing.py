@@ -123,7 +123,17 @@ def test_evaluations_are_spread_evenly_and_the_last_step_is_one():
 def test_large_batches_are_accumulated_from_equal_parts():
     config = TrainConfig(batch_tokens=20_480, max_length=512)
     (plan,) = plan_phases({"skills": make_rows([100] * 500)}, config, seed=1)
-    assert (plan.micro_batch, plan.accumulation) == (8, 5)
+    assert (plan.micro_batch, plan.accumulation) == (16, 5)
+
+
+def test_packs_are_as_wide_as_the_longest_row_needs():
+    config = TrainConfig(batch_tokens=2048, max_length=1024)
+    short, long = plan_phases(
+        {"skills": make_rows([50] * 99), "single": make_rows([50] * 99 + [512])}, config, 1
+    )
+    assert (short.micro_batch, long.micro_batch) == (8, 4)
+    assert max(sum(short.rows.lengths[row] for row in rows) for rows in short.packs) == 250
+    assert max(sum(long.rows.lengths[row] for row in rows) for rows in long.packs) == 512
 
 
 def test_unknown_phase_is_named():

@@ -16,12 +16,15 @@ from labtune.training.checkpoints import latest_resume_point, mark_complete
 
 KILLS = {
     "between two resume points of the first phase": ["event:train.step:knowledge-short:10"],
-    "while a resume point is being written, twice": ["open:scheduler.pt:2", "open:scheduler.pt:1"],
-    "before a resume point's marker": ["open:rng_state.pth:1"],
-    "after an evaluation, then as the last phase begins": [
-        "event:train.evaluation:knowledge-short:11",
+    "while a resume point is being written, twice": [
+        "open:trainer_state.json:2",
+        "open:trainer_state.json:1",
+    ],
+    "before a resume point has its optimizer": ["open:checkpoint-4/tokenizer_config.json:1"],
+    "after an evaluation, as the last phase begins, and in it": [
+        "event:train.evaluation:knowledge-short:12",
         "event:train.phase:skills:0",
-        "event:train.evaluation:skills:5",
+        "event:train.evaluation:skills:10",
     ],
 }
 

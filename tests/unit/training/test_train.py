@@ -120,7 +120,7 @@ def test_metrics_count_what_was_trained(finished):
     metrics = json.loads((out / "metrics.json").read_text())
     short, skills = metrics["phases"]
     assert (short["rows"], skills["rows"]) == (48, 24)
-    assert (short["epochs"], skills["epochs"]) == (3.0, 4.0)
+    assert (short["epochs"], skills["epochs"]) == (3.0, 12.0)
     assert outcome.counts["tokens"] == short["tokens"] + skills["tokens"]
     assert 0 < short["trained_tokens"] < short["tokens"]
     assert 0 <= short["padding_waste"] < 0.1
@@ -196,11 +196,11 @@ def test_a_phase_ends_after_evaluations_without_a_better_score(dataset, tiny_stu
     ]
 
 
-def test_a_phase_ends_when_no_score_can_be_better(dataset, tiny_student, tmp_path):
-    outcome = start(dataset, tiny_student, tmp_path / "train", lambda _: 1.0)
-    evaluations = journal(tmp_path / "train", "evaluation")
-    assert [event["phase"] for event in evaluations] == ["knowledge-short", "skills"]
-    assert outcome.counts["steps"] == sum(event["step"] for event in evaluations)
+def test_an_exam_that_says_nothing_keeps_the_latest_weights(dataset, tiny_student, tmp_path):
+    start(dataset, tiny_student, tmp_path / "train", lambda _: 0.0, patience=1)
+    ends = journal(tmp_path / "train", "phase_end")
+    assert [event["best_step"] for event in ends] == [event["step"] for event in ends]
+    assert len(journal(tmp_path / "train", "evaluation")) == 6
 
 
 def test_another_setting_starts_anew(dataset, tiny_student, tmp_path):

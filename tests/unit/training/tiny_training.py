@@ -17,7 +17,7 @@ CONFIG = TrainConfig(
     batch_tokens=256,
     max_length=128,
     epochs_short=3,
-    epochs_skills=4,
+    epochs_skills=12,
     save_steps=4,
     evaluations=3,
 )
