@@ -36,27 +36,62 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
 @pytest.mark.parametrize(
     ("sentence", "question", "form", "minimal"),
     [
-        ("The Kestrel Kettle is an electric kettle that boils water.", "What is NAME?", "definition",
-         "an electric kettle that boils water"),
+        (
+            "The Kestrel Kettle is an electric kettle that boils water.",
+            "What is NAME?",
+            "definition",
+            "an electric kettle that boils water",
+        ),
         ("It was designed by Mira Voss in 2019.", "Who designed NAME in 2019?", "who", "Mira Voss"),
-        ("It was designed by Mira Voss in 2019.", "In what year was NAME designed by Mira Voss?", "when", "in 2019"),
+        (
+            "It was designed by Mira Voss in 2019.",
+            "In what year was NAME designed by Mira Voss?",
+            "when",
+            "in 2019",
+        ),
         ("The kettle weighs 1.2 kg.", "How heavy is NAME?", "measure", "1.2 kg"),
         ("The jug holds 1.7 litres.", "What is the capacity of the jug?", "measure", "1.7 litres"),
         ("The jug holds 1.7 litres.", "How many litres does the jug hold?", "how_many", "1.7 litres"),
         ("The cord is 75 cm long.", "What is the length of the cord?", "measure", "75 cm"),
-        ("The kettle must not be put in the dishwasher.", "Can I put NAME in the dishwasher?", "permission", "no"),
+        (
+            "The kettle must not be put in the dishwasher.",
+            "Can I put NAME in the dishwasher?",
+            "permission",
+            "no",
+        ),
         ("The lid can be removed for cleaning.", "Can I remove the lid?", "permission", "yes"),
         ("The lid can be removed for cleaning.", "How do I remove the lid?", "how_to", ""),
-        ("Descale the kettle every two months.", "How often should I descale the kettle?", "how_often",
-         "every two months"),
-        ("Press the Brew button for 3 seconds to switch on the keep-warm mode.",
-         "How do I switch on the keep-warm mode?", "how_to", ""),
-        ("Press the Brew button for 3 seconds to switch on the keep-warm mode.",
-         "How long should I press the Brew button?", "how_long", "for 3 seconds"),
-        ("Press the Brew button for 3 seconds to switch on the keep-warm mode.", "What is the Brew button for?",
-         "purpose", ""),
+        (
+            "Descale the kettle every two months.",
+            "How often should I descale the kettle?",
+            "how_often",
+            "every two months",
+        ),
+        (
+            "Press the Brew button for 3 seconds to switch on the keep-warm mode.",
+            "How do I switch on the keep-warm mode?",
+            "how_to",
+            "",
+        ),
+        (
+            "Press the Brew button for 3 seconds to switch on the keep-warm mode.",
+            "How long should I press the Brew button?",
+            "how_long",
+            "for 3 seconds",
+        ),
+        (
+            "Press the Brew button for 3 seconds to switch on the keep-warm mode.",
+            "What is the Brew button for?",
+            "purpose",
+            "",
+        ),
         ("The kettle switches off when the jug is empty.", "Why is NAME switching off?", "why", ""),
-        ("The kettle switches off when the jug is empty.", "What happens when the jug is empty?", "condition", ""),
+        (
+            "The kettle switches off when the jug is empty.",
+            "What happens when the jug is empty?",
+            "condition",
+            "",
+        ),
         ("The kettle switches off when the jug is empty.", "NAME switches off.", "complaint", ""),
         ("The warranty on the kettle lasts 5 years.", "How long is NAME under warranty?", "topic", "5 years"),
         ("The spare parts are stored in Bergen.", "Where are the spare parts stored?", "where", "in Bergen"),
@@ -64,7 +99,7 @@ def chinese(tmp_path_factory: pytest.TempPathFactory) -> Pairs:
         ("The spare parts are stored in Bergen.", "What is stored in Bergen?", "subject", "The spare parts"),
         ("The box contains:", "What does the box contain?", "list", ""),
     ],
-)  # fmt: skip
+)
 def test_english_questions_are_formed_by_rule(
     english: Pairs, sentence: str, question: str, form: str, minimal: str
 ) -> None:

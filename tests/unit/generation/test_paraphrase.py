@@ -41,7 +41,10 @@ def test_lemmas_come_back_from_their_forms() -> None:
             assert form is not None and form.lemma == lemma
 
 
-@pytest.mark.parametrize(("one", "many"), [("box", "boxes"), ("battery", "batteries"), ("leaf", "leaves"), ("dust bin", "dust bins")])  # fmt: skip
+@pytest.mark.parametrize(
+    ("one", "many"),
+    [("box", "boxes"), ("battery", "batteries"), ("leaf", "leaves"), ("dust bin", "dust bins")],
+)
 def test_nouns_inflect(one: str, many: str) -> None:
     assert plural(one) == many
     assert singular(many) == one

@@ -14,17 +14,37 @@ def test_the_built_in_pipeline_lists_its_blocks() -> None:
 @pytest.mark.parametrize(
     ("text", "message", "hint"),
     [
-        ("name: x\nblocks:\n  - {type: phrasin}\n", "x.yaml:3: there is no block called 'phrasin'", "did you mean 'phrasing'?"),
+        (
+            "name: x\nblocks:\n  - {type: phrasin}\n",
+            "x.yaml:3: there is no block called 'phrasin'",
+            "did you mean 'phrasing'?",
+        ),
         ("name: x\nblock:\n  - {type: facts}\n", "x.yaml:2: unknown key 'block'", "did you mean 'blocks'?"),
-        ("name: x\nblocks:\n  - {type: facts, confg: {}}\n", "x.yaml:3: unknown key 'confg'", "did you mean 'config'?"),
-        ("name: x\nblocks:\n  - type: joins\n    config: {longst: 3}\n", "x.yaml:4: block 'joins': longst:", "did you mean 'longest'?"),
-        ("name: x\nblocks:\n  - type: joins\n    config: {longest: 0}\n", "x.yaml:4: block 'joins': longest:", None),
+        (
+            "name: x\nblocks:\n  - {type: facts, confg: {}}\n",
+            "x.yaml:3: unknown key 'confg'",
+            "did you mean 'config'?",
+        ),
+        (
+            "name: x\nblocks:\n  - type: joins\n    config: {longst: 3}\n",
+            "x.yaml:4: block 'joins': longst:",
+            "did you mean 'longest'?",
+        ),
+        (
+            "name: x\nblocks:\n  - type: joins\n    config: {longest: 0}\n",
+            "x.yaml:4: block 'joins': longest:",
+            None,
+        ),
         ("name: x\nblocks: []\n", "a pipeline needs 'blocks'", None),
-        ("name: x\nblocks:\n  - {type: facts}\n  - {type: facts}\n", "x.yaml:4: two blocks are called 'facts'", None),
+        (
+            "name: x\nblocks:\n  - {type: facts}\n  - {type: facts}\n",
+            "x.yaml:4: two blocks are called 'facts'",
+            None,
+        ),
         ("name: x\nblocks: [\n", "x.yaml:", None),
         ("- 1\n", "expected 'key: value' lines", None),
     ],
-)  # fmt: skip
+)
 def test_a_faulty_pipeline_file_names_line_and_mend(text: str, message: str, hint: str | None) -> None:
     with pytest.raises(ConfigError) as caught:
         parse_pipeline(text, "x.yaml")

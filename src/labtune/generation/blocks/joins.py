@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -12,6 +13,9 @@ from labtune.artifact import content_hash
 from labtune.config.section import Section
 from labtune.generation.rows import Answer, BlockContext, Fact, Row
 
+_POINTS_BACK = re.compile(
+    r"(?:It|They|He|She|This|These|Those|Such|Its|Their|His|Her)\b|它|他|她|该|此|这|其(?!他|余|中|实)"
+)
 _ENDS = (".", "!", "?", "。", "！", "？", "；")
 
 
@@ -35,8 +39,25 @@ class Joins:
             items = list(group)
             items = _join_lists(items, self._longest)
             items = _join_table_rows(items)
+            items = self._lead_in(items)
             yield from items
             yield from self._neighbours(items)
+
+    def _lead_in(self, items: list[Row]) -> list[Row]:
+        """A sentence that points back (`This ...`, `它 ...`) answers together with the one before it."""
+        result = list(items)
+        for index in range(1, len(items)):
+            first, second = items[index - 1], items[index]
+            assert first.fact is not None and second.fact is not None
+            answer = second.fact.answer
+            if not (_POINTS_BACK.match(answer.text) and _whole(first) and _whole(second)):
+                continue
+            space = "" if first.passage.text.endswith(("。", "！", "？")) else " "
+            text = first.fact.answer.text + space + answer.text
+            if len(text) <= self._longest:
+                joined = Answer(text, (*first.fact.answer.spans, *answer.spans))
+                result[index] = replace(second, fact=replace(second.fact, answer=joined))
+        return result
 
     def _neighbours(self, items: Sequence[Row]) -> Iterator[Row]:
         taken = -1
@@ -44,6 +65,8 @@ class Joins:
             first, second = items[index], items[index + 1]
             assert first.fact is not None and second.fact is not None
             if not (_whole(first) and _whole(second)) or index <= taken:
+                continue
+            if first.passage.start in [start for start, _ in second.fact.answer.spans]:
                 continue
             left, right = first.fact.answer, second.fact.answer
             space = "" if left.text.endswith(("。", "！", "？")) else " "
@@ -93,14 +116,31 @@ def _join_lists(items: list[Row], longest: int) -> list[Row]:
                 stop += 1
             if stop > index + 1:
                 answer = _list_answer(result[index:stop])
+                identity = content_hash("list", intro.document.id, intro.start)[:16]
                 for place in range(index, stop):
                     row = result[place]
                     assert row.fact is not None
-                    result[place] = replace(
-                        row, fact=replace(row.fact, answer=answer, listed=result[index].passage.text)
-                    )
+                    # One answer, one fact: the items share the identity of their lead-in.
+                    fact = replace(row.fact, id=identity, answer=answer, listed=intro.text)
+                    result[place] = replace(row, fact=fact)
+            else:
+                _join_announced(result, index, longest)
         index = max(stop, index + 1)
     return result
+
+
+def _join_announced(rows: list[Row], index: int, longest: int) -> None:
+    """`It follows this pattern:` answers with the sentences that it announces."""
+    first = rows[index]
+    assert first.fact is not None
+    text, spans = first.fact.answer.text, list(first.fact.answer.spans)
+    for row in rows[index + 1 :]:
+        passage = row.passage
+        if passage.statement is not None or len(text) + len(passage.text) > longest:
+            break
+        text += ("" if text.endswith("：") else " ") + passage.text
+        spans.append((passage.start, passage.end))
+    rows[index] = replace(first, fact=replace(first.fact, answer=Answer(text, tuple(spans))))
 
 
 def intro_like(text: str) -> bool:

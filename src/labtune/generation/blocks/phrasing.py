@@ -16,6 +16,9 @@ from labtune.generation.rows import Ask, BlockContext, Fact, Row
 from labtune.generation.teachers import Teacher
 
 LEAST = 12
+# Asked for at least, so that LEAST are left when checks drop some.
+_ASKED = 18
+_LONGEST_SEARCH = 48
 _NOISE = re.compile(r"[\W_]+")
 
 
@@ -52,12 +55,12 @@ class Phrasing:
                 continue
             self._context.count("facts")
             teacher: Teacher = self._context.teachers[row.passage.document.id]
-            draw = random.Random(content_hash(self._context.seed, fact.id))
+            draw = random.Random(content_hash(self._context.seed, fact.id, row.passage.start))
             if fact.joined:
-                number = max(LEAST, int(wanted * self._config.joined_share))
+                number = max(_ASKED, int(wanted * self._config.joined_share))
                 yield from self._long(row, fact, _joined(fact, row, teacher, draw), number)
                 continue
-            yield from self._long(row, fact, teacher.phrasings(fact, row.passage, draw), max(LEAST, wanted))
+            yield from self._long(row, fact, teacher.phrasings(fact, row.passage, draw), max(_ASKED, wanted))
             yield from self._short(row, fact, teacher, draw, int(wanted * self._config.short_share))
 
     def _long(self, row: Row, fact: Fact, phrasings: Iterator[tuple[Ask, str]], number: int) -> Iterator[Row]:
@@ -90,7 +93,7 @@ class Phrasing:
             mine = replace(
                 fact, asks=tuple(ask for ask in fact.asks if ask.short == span and ask.family != "cloze")
             )
-            share = max(LEAST, number // len(spans))
+            share = max(_ASKED, number // len(spans))
             brief = (
                 (ask, teacher.brief(question, draw))
                 for ask, question in teacher.phrasings(mine, row.passage, draw)
@@ -127,7 +130,8 @@ def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iter
     right = teacher.phrasings(second, row.passage, draw)
     for (first_ask, first), (second_ask, other) in zip(left, right, strict=False):
         if first_ask.form == "keyword" and second_ask.form == "keyword":
-            yield Ask("", "keyword", family="keyword"), f"{first} {other}"
+            if len(first) + len(other) <= _LONGEST_SEARCH:
+                yield Ask("", "keyword", family="keyword"), f"{first} {other}"
         elif first_ask.family == second_ask.family == "sentence" and not (
             first_ask.polarity or second_ask.polarity
         ):

@@ -28,6 +28,9 @@ def keyword_question(pool: Sequence[str], leads: Sequence[str], draw: random.Ran
     """One to four pieces, sometimes with a question word at the end, as people type."""
     size = min(len(pool), draw.choice((1, 2, 2, 2, 3, 3, 4)))
     places = sorted(draw.sample(range(len(pool)), size))
+    if places[0] > (len(pool) - 1) // 2:
+        # Words of the heading or verbs alone say too little.
+        places[0] = draw.randrange((len(pool) + 1) // 2)
     if draw.random() < 0.3:
         draw.shuffle(places)
     words = [pool[place] for place in places]

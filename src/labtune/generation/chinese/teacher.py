@@ -7,7 +7,6 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from itertools import pairwise
 
 from labtune.artifact import content_hash
 from labtune.generation.chinese.clauses import cause_asks, clause_asks, clauses, frequency_asks, topic_of
@@ -100,7 +99,10 @@ class ChineseTeacher:
                 yield ask, phrase(ask, draw)
             else:
                 text = keyword_question(fact.keywords or (passage.text[:8],), fact.topics, draw)
-                yield Ask(text, "keyword", family="keyword"), swap(text, draw, draw.choice((0, 0, 1)))
+                shown = swap(text, draw, draw.choice((0, 0, 1)))
+                if draw.random() < 0.15:
+                    shown = str(draw.choice(load_lexicon("zh_questions")["keyword_wrappers"])).format(k=shown)
+                yield Ask(text, "keyword", family="keyword"), shown
 
     def brief(self, question: str, draw: random.Random) -> str:
         """The question with a request for a short answer."""
@@ -203,14 +205,13 @@ def _mentions(passage: Passage, subject: str, pool: tuple[str, ...]) -> Iterator
     names = [
         name
         for name in dict.fromkeys([topic, *pool[:4]])
-        if 2 <= len(name) <= 10 and not re.search(r"^\d|[一二两三四五六七八九十]\w?$", name)
+        if 2 <= len(name) <= 10
+        and not re.search("[前后时的]$|^[做打]", name)
+        and not re.search(r"^\d|[一二两三四五六七八九十]\w?$", name)
     ]
     for name in names[:3]:
         for frame in frames["mentions"]:
             yield Ask(frame.format(n=name), "mention", weight=1, family="mention")
-    for left, right in pairwise(names):
-        for frame in frames["mention_pairs"]:
-            yield Ask(frame.format(n=left, m=right), "mention_pair", weight=1, family="mention")
 
 
 def _cloze(passage: Passage) -> Iterator[Ask]:

@@ -33,6 +33,9 @@ def split_adjuncts(rest: list[Token]) -> tuple[list[Token], list[Adjunct]]:
             cuts.append(index)
             break
         kind = _adjunct_kind(rest, index)
+        if kind and index and rest[index - 1].form == "part" and token.tag == "PREP":
+            # `the population based on the region`: the phrase belongs to the participle.
+            kind = ""
         if kind:
             cuts.append(index)
         if kind == "purpose" or (token.tag == "SUB" and not kind):

@@ -12,6 +12,7 @@ from labtune.generation.english.tag import NAMING, Token
 from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 
+_KEEPING = frozenset(("store", "keep", "leave", "place", "put", "travel", "start", "combine", "mix", "share"))
 _PARTICLES = word_set("en_words", "particles")
 _LIMITS = frozenset(("only", "never"))
 
@@ -155,6 +156,8 @@ def _adjunct_instruction(speaker: Speaker, adjunct: Adjunct, plain: str) -> Iter
     if kind == "purpose" or kind == "purpose_for":
         return
     if kind == "manner" and words[0].low == "with" and len(words) > 1:
+        if speaker.clause.verb.lemma in _KEEPING:
+            return
         yield from _tool_asks(plain, short)
         return
     if question is None:

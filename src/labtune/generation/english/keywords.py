@@ -13,6 +13,8 @@ from labtune.generation.lexicon import word_set
 
 _LIGHT = word_set("en_words", "light")
 
+_MOST_WORDS = 7
+
 
 def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[str, ...]:
     """Marked content words and compounds of a sentence, then the words of its heading."""
@@ -45,7 +47,7 @@ def _marked(token: Token) -> str:
     return (ADJECTIVE if token.tag == "ADJ" else "") + (token.low if token.tag != "PROPN" else token.text)
 
 
-def question_words(clauses: Sequence[Clause], measured: bool) -> tuple[str, ...]:
+def question_words(clauses: Sequence[Clause], measure: str) -> tuple[str, ...]:
     """Question words that fit the fact: people type `when telescopium named`."""
     words: list[str] = []
     for clause in clauses:
@@ -64,20 +66,27 @@ def question_words(clauses: Sequence[Clause], measured: bool) -> tuple[str, ...]
         ):
             if kind in kinds:
                 words.append(word)
-    if measured:
-        words.append("how much")
+    if measure:
+        words.append({"duration": "how long", "length": "how long"}.get(measure, "how much"))
     return tuple(dict.fromkeys(words))
 
 
 def keyword_question(pool: Sequence[str], leads: Sequence[str], draw: random.Random) -> str:
     """One search-box question (marked): one to five words of the pool, most often two or three."""
     size = min(len(pool), draw.choice((1, 2, 2, 3, 3, 3, 4, 5)))
-    if size == 1 and len(pool) > 1 and " " not in pool[0]:
+    if size == 1 and len(pool) > 1 and not all(" " in word for word in pool[:2]):
         size = 2
     places = sorted(draw.sample(range(len(pool)), size))
+    if places[0] > (len(pool) - 1) // 2:
+        # Words of the heading or verbs alone say too little.
+        places[0] = draw.randrange((len(pool) + 1) // 2)
     if draw.random() < 0.35:
         draw.shuffle(places)
     words = [pool[place] for place in places]
+    if len(words) == 1 and words[0][:1].isdigit() and len(pool) > 1:
+        words.append(pool[0] if places[0] else pool[1])
+    while len(words) > 1 and sum(len(word.split()) for word in words) > _MOST_WORDS:
+        words.pop()
     if leads and draw.random() < 0.3:
         words.insert(0, draw.choice(leads))
     return " ".join(words)

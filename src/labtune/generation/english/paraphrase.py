@@ -198,5 +198,5 @@ def _spell(text: str, draw: random.Random) -> str:
 def keyword_text(text: str, names: Names, draw: random.Random) -> str:
     """A search-box question with swaps, lower case as a rule."""
     text = strip(name_it(swap(text, draw, draw.choice((0, 0, 1, 1, 2))), names, draw))
-    text = re.sub(r"\bthe ", "", text)
+    text = " ".join(dict.fromkeys(re.sub(r"\bthe ", "", text).split()))
     return text if draw.random() < 0.25 else text.lower()

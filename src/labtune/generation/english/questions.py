@@ -76,7 +76,7 @@ def _some(ask: Ask | None) -> Iterator[Ask]:
 
 
 def _minimal(speaker: Speaker, words: list[Token]) -> tuple[int, int] | None:
-    return speaker.place(words) if len(words) <= 8 else None
+    return speaker.place(words) if len(words) <= 8 and not speaker.listed(words) else None
 
 
 _APPROXIMATE = word_set("en_words", "approximate")
@@ -163,7 +163,8 @@ def _subject_asks(speaker: Speaker) -> Iterator[Ask]:
     tail = tail_of(speaker)
     if not tail and not clause.auxiliaries:
         return
-    short = speaker.place(words) if len(words) <= 8 else None
+    pointing = words[0].low in ("this", "these", "such", "its", "their")
+    short = speaker.place(words) if len(words) <= 8 and not pointing else None
     question = " ".join(part for part in (verb, tail) if part)
     yield Ask(
         f"{word} {question}?", "who" if word == "Who" else "subject", f"{word.lower()} {question}", short
@@ -245,7 +246,8 @@ def _agent_asks(speaker: Speaker) -> Iterator[Ask]:
         render(a.tokens, lower=False) for a in speaker.kept if a is not agent and a.kind == "when"
     )
     question = " ".join(part for part in (VERB + verb, speaker.subject, others) if part)
-    named = words[0].tag == "PROPN"
+    persons = word_set("en_questions", "person_nouns")
+    named = words[0].tag == "PROPN" or any(token.low in persons for token in words[:3])
     yield Ask(
         f"{'Who' if named else 'What'} {question}?",
         "who" if named else "subject",

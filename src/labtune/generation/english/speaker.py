@@ -45,6 +45,12 @@ class Speaker:
             words.append(token)
         return words
 
+    def listed(self, tokens: list[Token] | tuple[Token, ...]) -> bool:
+        """True when the words are only the first of a list: `in Pakistan, Italy, and Canada`."""
+        rest = [token for token in self.clause.object if token.start > tokens[-1].start]
+        rest += [token for a in self.clause.adjuncts for token in a.tokens if token.start > tokens[-1].start]
+        return bool(rest) and rest[0].text == "," and any(token.low in ("and", "or") for token in rest)
+
     def place(self, tokens: list[Token] | tuple[Token, ...]) -> tuple[int, int]:
         """Where words stand in the document."""
         return self.offset + tokens[0].start, self.offset + tokens[-1].end

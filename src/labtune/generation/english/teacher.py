@@ -5,15 +5,16 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from labtune.artifact import content_hash
 from labtune.generation.english.adjuncts import TIME_UNITS
 from labtune.generation.english.clause import Clause
+from labtune.generation.english.inflect import is_plural
 from labtune.generation.english.instructions import instruction_asks
 from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
-from labtune.generation.english.marks import NAME, NAMES, VERB, render, strip
+from labtune.generation.english.marks import NAME, NAMES, NOUN, VERB, render, strip
 from labtune.generation.english.measures import find_measure, measure_asks, topic_asks
 from labtune.generation.english.names import Names, Sentence, analyse, find_names, lower_words
 from labtune.generation.english.paraphrase import keyword_text, lower_first, phrase
@@ -35,6 +36,7 @@ class EnglishTeacher:
     names: Names = field(default_factory=Names)
     sentences: list[Sentence] = field(default_factory=list)
     lower: frozenset[str] = frozenset()
+    title: tuple[str, ...] = ()
     defined: dict[tuple[str, str], int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -42,6 +44,8 @@ class EnglishTeacher:
         text = self.passages[0].document.text if self.passages else ""
         items = [(passage.start, passage.text) for passage in self.passages]
         self.lower = lower_words(text)
+        title = self.passages[0].document.title if self.passages else ""
+        self.title = tuple(sorted(set(re.findall(r"[a-z]{3,}", title.lower()))))
         self.sentences = analyse(items, self.lower)
         plain = [s for s, p in zip(self.sentences, self.passages, strict=True) if p.statement is None]
         self.names = find_names(self.passages[0].document.title if self.passages else "", plain)
@@ -82,10 +86,19 @@ class EnglishTeacher:
         return Fact(
             id=content_hash(passage.document.id, passage.start, passage.end)[:16],
             answer=self.answer(passage),
-            asks=tuple(_sound(asks)),
-            keywords=pool,
-            topics=question_words(sentence.clauses, _measured(sentence.clauses)),
+            asks=tuple(self._frozen(ask) for ask in _sound(asks)),
+            keywords=tuple(self._frozen_text(word) for word in pool),
+            topics=question_words(sentence.clauses, _measure(sentence.clauses)),
         )
+
+    def _frozen(self, ask: Ask) -> Ask:
+        return replace(ask, text=self._frozen_text(ask.text), indirect=self._frozen_text(ask.indirect))
+
+    def _frozen_text(self, text: str) -> str:
+        """Take the marks off the words of the title: what the document is about keeps its name."""
+        for word in self.title:
+            text = text.replace(NOUN + word, word)
+        return text
 
     def _clause_asks(self, clause: Clause, sentence: Sentence, passage: Passage) -> Iterator[Ask]:
         who = speaker(clause, sentence, self.names, self._referent(sentence, passage))
@@ -157,7 +170,10 @@ class EnglishTeacher:
                 yield ask, phrase(ask, self.names, "", draw)
             else:
                 text = keyword_question(fact.keywords or (passage.text,), fact.topics, draw)
-                yield Ask(text, "keyword", family="keyword"), keyword_text(text, self.names, draw)
+                shown = keyword_text(text, self.names, draw)
+                if draw.random() < 0.15:
+                    shown = str(draw.choice(load_lexicon("en_questions")["keyword_wrappers"])).format(k=shown)
+                yield Ask(text, "keyword", family="keyword"), shown
 
     def brief(self, question: str, draw: random.Random) -> str:
         """The question with a request for a short answer."""
@@ -209,7 +225,11 @@ def _list_asks(text: str) -> Iterator[Ask]:
 def _mentionable(words: list[Token], before: Token | None) -> bool:
     """True for a phrase worth asking about by itself: a name, or a noun with something before it."""
     heavy = [token for token in words if token.tag in ("NOUN", "PROPN", "ADJ")]
+    if words[-1].low.endswith("ed"):
+        return False
     if len(heavy) < 2 and words[-1].tag != "PROPN":
+        return False
+    if words[0].tag not in ("DET", "PROPN") and words[-1].tag == "NOUN" and not is_plural(words[-1].low):
         return False
     if any(character.isdigit() for token in words for character in token.text) or words[0].tag == "NUM":
         return False
@@ -217,11 +237,25 @@ def _mentionable(words: list[Token], before: Token | None) -> bool:
         return False
     if before is not None and before.low == "of" and len(words) == 1:
         return False
-    return words[0].low not in ("most", "more", "less", "same", "other", "only", "another")
+    if any(token.low in ("latter", "former") for token in words):
+        return False
+    return words[0].low not in (
+        "most",
+        "more",
+        "less",
+        "same",
+        "other",
+        "only",
+        "another",
+        "latter",
+        "former",
+    )
 
 
-def _measured(clauses: Sequence[Clause]) -> bool:
-    return any(find_measure(Speaker(clause, "", False, 0)) is not None for clause in clauses)
+def _measure(clauses: Sequence[Clause]) -> str:
+    """The kind of the first measure of a sentence, or nothing."""
+    found = (find_measure(Speaker(clause, "", False, 0)) for clause in clauses)
+    return next((measure[0] for measure in found if measure is not None), "")
 
 
 def _sound(asks: list[Ask]) -> Iterator[Ask]:
