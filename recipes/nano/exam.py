@@ -48,15 +48,33 @@ def _reading(rng: random.Random, language: str) -> Row:
     return worlds.reading(rng, language, turns=1)
 
 
+def _arithmetic(rng: random.Random, language: str) -> Row:
+    """A sum in a wording that training does not use."""
+    row = tasks.arithmetic(rng, language)
+    if language == "zh":
+        expression, sign, _ = row.answer.partition("等于")
+        question = rng.choice((f"{expression}得多少？", f"请问{expression}的结果是多少？"))
+    else:
+        expression, sign, _ = row.answer.partition(" is ")
+        question = rng.choice((f"Tell me what {expression} is.", f"{expression} is how much?"))
+        sign = sign if " " in expression else ""
+    return qa(question, row.answer, "arithmetic", language, row.must) if sign else _arithmetic(rng, language)
+
+
 def _unknown(rng: random.Random, language: str) -> Row:
-    row = worlds.untaught(rng, language) if rng.random() < 0.6 else talk.cannot_know(rng, language)
+    if rng.random() < 0.65:
+        row = worlds.untaught(rng, language, named=True)
+    else:
+        row = talk.cannot_know(rng, language)
+        if row.question in talk.PRIVATE or row.question in talk.PRIVATE_ZH:
+            return _unknown(rng, language)
     return qa(row.question, row.answer, "unknown", language, UNKNOWN_MUST[language])
 
 
 _PLAN: tuple[tuple[Callable[[random.Random, str], Iterator[Row]], int, int], ...] = (
     (_world, 110, 60),
     (_words, 30, 16),
-    (_from(tasks.arithmetic), 26, 14),
+    (_from(_arithmetic), 26, 14),
     (_from(tasks.instruction), 40, 20),
     (_from(_reading), 44, 24),
     (_from(events.event_row), 14, 8),

@@ -108,9 +108,23 @@ _PAIR_ASKS = {
     "comparative": ("What is the comparative of {a}?", "Tell me the comparative of {a}.", "comparative {a}"),
     "adverb": ("What is the adverb of {a}?", "Tell me the adverb of {a}.", "adverb {a}"),
     "noun": ("What is the noun of {a}?", "Tell me the noun that belongs to {a}.", "noun {a}"),
-    "反义词": ("{a}的反义词是什么？", "“{a}”的反义词？", "请说出{a}的反义词。", "{a} 反义词"),
+    "反义词": (
+        "{a}的反义词是什么？",
+        "“{a}”的反义词？",
+        "请说出{a}的反义词。",
+        "哪个词和{a}意思相反？",
+        "和{a}相反的词是什么？",
+        "{a} 反义词",
+    ),
     "量词": ("{a}用什么量词？", "{a}的量词是什么？", "{a} 量词"),
-    "英文": ("{a}用英文怎么说？", "{a}的英文是什么？", "{a} 英文"),
+    "英文": (
+        "{a}用英文怎么说？",
+        "{a}的英文是什么？",
+        "请把{a}说成英文。",
+        "把{a}翻译成英文是什么？",
+        "翻译成英文：{a}",
+        "{a} 英文",
+    ),
 }
 PAIR_EXAM = {
     "opposite": "Which word is the opposite of {a}?",

@@ -13,17 +13,17 @@ from .rows import Row
 Maker = Callable[[random.Random, str], Row]
 # shares of rows; a reading row is five to ten times as long as a closed-book row
 SHARES: tuple[tuple[Maker, float], ...] = (
-    (worlds.reading, 0.15),
-    (events.event_row, 0.07),
-    (worlds.document, 0.01),
+    (worlds.reading, 0.19),
+    (events.event_row, 0.08),
+    (worlds.document, 0.005),
     (worlds.recall, 0.06),
     (worlds.untaught, 0.04),
     (facts.world_row, 0.28),
     (facts.pair_row, 0.06),
     (facts.synonym_row, 0.03),
-    (tasks.arithmetic, 0.1),
+    (tasks.arithmetic, 0.06),
     (tasks.instruction, 0.1),
-    (talk.small_talk, 0.02),
+    (talk.small_talk, 0.03),
     (talk.cannot_know, 0.02),
 )
 CHINESE_SHARE = 0.32

@@ -333,13 +333,13 @@ def recall(rng: random.Random, language: str) -> Row:
     return qa(question, answer, "canon", language, must)
 
 
-def untaught(rng: random.Random, language: str) -> Row:
-    """A closed-book question about an entity that nobody taught."""
+def untaught(rng: random.Random, language: str, named: bool = False) -> Row:
+    """A closed-book question about an entity that nobody taught, which is always `named` or not."""
     attributes = catalogue(language)[1]
     entity = make_entity(rng, rng.choice(list(attributes)), language)
     fact = make_fact(rng, entity, rng.choice(attributes[entity.kind]))
     subject = entity.name
-    if language == "en" and entity.kind != "person" and rng.random() < 0.3:
+    if not named and language == "en" and entity.kind != "person" and rng.random() < 0.3:
         subject = rng.choice((entity.alias, "my " + entity.alias.removeprefix("the ")))
     question, _ = ask(rng, fact, subject)
     if rng.random() < 0.1:
