@@ -4,7 +4,8 @@
 
 All variants train the same rows once, from the same weights, with the loss on the assistant's tokens. Counted
 are the rows' own tokens per second of training (padding never counts; loading and tokenising are not timed).
-Rounds are interleaved, so that a disturbance of the machine hits every variant; medians are printed.
+Rounds are interleaved, so that a disturbance of the machine hits every variant; medians are printed. On a
+machine that others use too, read the column of tokens per CPU second, with OMP_NUM_THREADS=1.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ from typing import Any
 
 import torch
 from datasets import Dataset as HfDataset
+from datasets import disable_progress_bars
 from transformers import DataCollatorForSeq2Seq, Trainer, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
@@ -37,6 +39,7 @@ from labtune.training.plan import plan_phases
 from labtune.training.rows import IGNORED, TokenRows, read_rows
 from labtune.training.trainer import make_trainer
 
+BASE = "TRL defaults, no packing"
 QUIET: dict[str, Any] = {
     "report_to": "none",
     "disable_tqdm": True,
@@ -48,25 +51,36 @@ QUIET: dict[str, Any] = {
 def main() -> None:
     options = _options()
     quiet_libraries()
+    disable_progress_bars()
     student = resolve_student(options.student)
     with tempfile.TemporaryDirectory() as folder:
         rows = _sample(Path(options.dataset), Path(folder), options.tokens, student)
         variants = _variants(rows, student, Path(folder))
         tokens = sum(rows.lengths)
         print(json.dumps({"machine": _machine(), "rows": len(rows.lengths), "tokens": tokens}, indent=1))
-        speeds: dict[str, list[float]] = {name: [] for name in variants}
+        times: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
         for number in range(options.rounds + 1):
             for name, make in variants.items():
                 with no_warnings():
-                    seconds = _seconds(make())
+                    spent = _seconds(make())
                 # The first round warms caches up and is not counted.
                 if number:
-                    speeds[name].append(tokens / seconds)
-    base = statistics.median(speeds["TRL defaults, no packing"])
-    print("| variant | tokens/s, median | least to most | against TRL defaults |\n|---|---|---|---|")
-    for name, found in speeds.items():
+                    times[name].append(spent)
+    _print_table(times, tokens)
+
+
+def _print_table(times: dict[str, list[tuple[float, float]]], tokens: int) -> None:
+    wall = {name: [tokens / one[0] for one in found] for name, found in times.items()}
+    cpu = {name: statistics.median(tokens / one[1] for one in found) for name, found in times.items()}
+    base, base_cpu = statistics.median(wall[BASE]), cpu[BASE]
+    print("| variant | tokens/s, median (range) | against TRL | tokens per CPU second | against TRL |")
+    print("|---|---|---|---|---|")
+    for name, found in wall.items():
         median = statistics.median(found)
-        print(f"| {name} | {median:,.0f} | {min(found):,.0f} to {max(found):,.0f} | {median / base:.2f}x |")
+        print(
+            f"| {name} | {median:,.0f} ({min(found):,.0f} to {max(found):,.0f}) | {median / base:.2f}x "
+            f"| {cpu[name]:,.0f} | {cpu[name] / base_cpu:.2f}x |"
+        )
 
 
 def _options() -> argparse.Namespace:
@@ -113,7 +127,9 @@ def _variants(rows: TokenRows, student: Path, folder: Path) -> dict[str, Callabl
     ids = [rows.ids[begin:end].tolist() for begin, end in spans]
     labels = [rows.labels[begin:end].tolist() for begin, end in spans]
     tokenised = HfDataset.from_dict({"input_ids": ids, "labels": labels})
-    common = {"output_dir": str(folder / "out"), "num_train_epochs": 1, **QUIET}
+    # TRL asks for bf16 by default, which needs this flag where there is no accelerator.
+    on_cpu = not torch.cuda.is_available()
+    common = {"output_dir": str(folder / "out"), "num_train_epochs": 1, "use_cpu": on_cpu, **QUIET}
 
     def ours() -> Any:
         model, tokenizer = load_model(student)
@@ -141,7 +157,7 @@ def _variants(rows: TokenRows, student: Path, folder: Path) -> dict[str, Callabl
     batch = max(1, config.batch_tokens // config.max_length)
     return {
         "labtune": ours,
-        "TRL defaults, no packing": trl(),
+        BASE: trl(),
         "TRL with packing, same batch": trl(**packed, per_device_train_batch_size=batch),
         "transformers Trainer defaults": plain,
     }
@@ -152,11 +168,12 @@ class _NoTelemetry(SFTTrainer):
         """A benchmark sends nothing."""
 
 
-def _seconds(trainer: Any) -> float:
+def _seconds(trainer: Any) -> tuple[float, float]:
+    """Wall and CPU seconds of a training."""
     trainer.remove_callback(PrinterCallback)
-    begun = time.perf_counter()
+    begun = time.perf_counter(), time.process_time()
     trainer.train()
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun[0], time.process_time() - begun[1]
 
 
 def _machine() -> dict[str, object]:
