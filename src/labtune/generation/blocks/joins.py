@@ -66,7 +66,7 @@ class Joins:
             assert first.fact is not None and second.fact is not None
             if not (_whole(first) and _whole(second)) or index <= taken:
                 continue
-            if first.passage.start in [start for start, _ in second.fact.answer.spans]:
+            if (first.passage.start, first.passage.end) in second.fact.answer.spans:
                 continue
             left, right = first.fact.answer, second.fact.answer
             space = "" if left.text.endswith(("。", "！", "？")) else " "

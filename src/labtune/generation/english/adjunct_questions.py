@@ -30,7 +30,8 @@ def adjunct_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
     """Questions that one adjunct answers: when, where, why, how, how long, how often, what for."""
     clause = speaker.clause
     words = list(adjunct.tokens)
-    short = speaker.place(words) if len(words) <= 9 and not speaker.listed(words) else None
+    whole = len(words) <= 9 and not speaker.listed(words) and words[-1].form not in ("ing", "part")
+    short = speaker.place(words) if whole else None
     if clause.copula and not clause.object and adjunct.kind == "why":
         yield from _due_to(speaker, adjunct)
     elif adjunct.kind == "purpose_for":

@@ -273,7 +273,7 @@ def _may_be_finite(token: Token, previous: Token) -> bool:
     if token.form == "part" and "past" not in form.forms:
         return False
     return previous.tag not in ("DET", "PREP", "TO", "NUM") and (
-        previous.tag != "ADJ" or previous.form == "part"
+        previous.tag != "ADJ" or previous.form in ("part", "ing")
     )
 
 

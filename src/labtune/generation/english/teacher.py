@@ -225,7 +225,7 @@ def _list_asks(text: str) -> Iterator[Ask]:
 def _mentionable(words: list[Token], before: Token | None) -> bool:
     """True for a phrase worth asking about by itself: a name, or a noun with something before it."""
     heavy = [token for token in words if token.tag in ("NOUN", "PROPN", "ADJ")]
-    if words[-1].low.endswith("ed"):
+    if words[-1].low.endswith("ed") or (len(words) == 1 and words[0].low.endswith(("ian", "ese", "ish"))):
         return False
     if len(heavy) < 2 and words[-1].tag != "PROPN":
         return False
