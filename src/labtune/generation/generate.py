@@ -25,7 +25,8 @@ from labtune.generation.seeds import held_out_guard, knowledge_seed_samples
 from labtune.generation.skills import skill_samples
 from labtune.types import Chunk, Document, Json, Leaf, Message, RunContext, Sample, Span, StageOutcome
 
-GENERATOR_VERSION = "1"
+GENERATOR_VERSION = "2"
+"""Goes up when rules change what a leaf gives; word lists and pipelines enter the key by themselves."""
 _SHOW_EVERY = 400
 
 
@@ -73,7 +74,14 @@ class _Job:
         settings = self.config.model_dump(exclude={"min_samples", "coverage_floor"})
         blocks = [(spec.name, spec.type, spec.config.model_dump()) for spec in self.pipeline.blocks]
         return content_hash(
-            self.leaf, self.chunks, settings, blocks, self.teacher, self.run.seed, GENERATOR_VERSION
+            self.leaf,
+            self.chunks,
+            settings,
+            blocks,
+            self.teacher,
+            self.run.seed,
+            GENERATOR_VERSION,
+            lexicon_hash(),
         )
 
     def result(self) -> LeafResult:

@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from labtune.artifact import content_hash
+
 
 @cache
 def load_lexicon(name: str) -> Any:
@@ -20,3 +22,11 @@ def load_lexicon(name: str) -> Any:
 def word_set(name: str, key: str) -> frozenset[str]:
     """The space-separated words under `key` of a lexicon file."""
     return frozenset(str(load_lexicon(name)[key]).split())
+
+
+@cache
+def lexicon_hash() -> str:
+    """Hash of all lexicon files: an edited word list makes every leaf's work new."""
+    folder = files("labtune.generation.lexicons")
+    names = sorted(item.name for item in folder.iterdir() if item.name.endswith(".yaml"))
+    return content_hash([(name, folder.joinpath(name).read_text(encoding="utf-8")) for name in names])

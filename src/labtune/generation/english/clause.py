@@ -7,7 +7,7 @@ from itertools import pairwise
 
 from labtune.generation.english.adjuncts import Adjunct, split_adjuncts
 from labtune.generation.english.inflect import verb_form
-from labtune.generation.english.tag import BE, MODALS, NAMING, Token, plural_phrase
+from labtune.generation.english.tag import BE, MODALS, NAMING, Token, cut_brackets, plural_phrase
 from labtune.generation.lexicon import word_set
 
 
@@ -142,7 +142,7 @@ def parse(tokens: list[Token]) -> Clause | None:
     while body and body[-1].tag == "PUNCT":
         body.pop()
     if len(body) < 2 or any(token.text in ':;()[]“”"' for token in body):
-        body = _cut_brackets(body)
+        body = cut_brackets(body)
     if len(body) < 2:
         return None
     if body[0].low in ("do", "don't") and _imperative_start(body):
@@ -156,21 +156,6 @@ def parse(tokens: list[Token]) -> Clause | None:
     if place is None:
         return None
     return _declarative(lead, body, place)
-
-
-def _cut_brackets(tokens: list[Token]) -> list[Token]:
-    kept: list[Token] = []
-    depth = 0
-    for token in tokens:
-        if token.text in "([":
-            depth += 1
-        elif token.text in ")]":
-            depth = max(0, depth - 1)
-        elif depth == 0 and token.text not in '“”"':
-            if token.text in (";", ":"):
-                break
-            kept.append(token)
-    return kept
 
 
 def _imperative_start(body: list[Token]) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from labtune.generation.english.inflect import article, verb_form
+from labtune.generation.english.inflect import article, third_person, verb_form
 from labtune.generation.english.marks import NAME, render
 from labtune.generation.english.names import Names
 from labtune.generation.english.tag import tag
@@ -73,106 +73,56 @@ def _meaning(row: str, row_text: str, names: Names, short: tuple[int, int] | Non
     yield Ask(f"What does {row} tell me?", "table_cell", f"what {row} tells me", short)
     yield Ask(f"What is wrong when I see {row}?", "table_cell", f"what is wrong when I see {row}", short)
     if _light(row_text):
-        yield from _light_asks(row, row_text, names, short)
+        yield from _light_asks(row_text, names, short)
 
 
-def _light_asks(row: str, row_text: str, names: Names, short: tuple[int, int] | None) -> Iterator[Ask]:
+_FLASHING = (
+    ("The light is {d}.", "complaint", "why the light is {d}", 5),
+    ("Why is the light {d}?", "why", "why the light is {d}", 4),
+    ("What does it mean when the light {t} {c}?", "table_cell", "what it means when the light {t} {c}", 3),
+    ("Why is {o} {d}?", "why", "why {o} is {d}", 3),
+    ("{o} is {d}.", "complaint", "why {o} is {d}", 3),
+    ("What do I do when the light {t} {c}?", "remedy", "what I do when the light {t} {c}", 3),
+    ("What should I do if the light is {d}?", "remedy", "what I should do if the light is {d}", 3),
+    ("There is {a} {c} light that {t}.", "complaint", "", 2),
+    ("The {c} light keeps {f}.", "complaint", "", 3),
+)
+_STEADY = (
+    ("The light is {d}.", "complaint", "why the light is {d}", 4),
+    ("The light stays {c}.", "complaint", "why the light stays {c}", 4),
+    ("Why is the light {d}?", "why", "why the light is {d}", 4),
+    ("Why is the light {c} all the time?", "why", "", 3),
+    ("There is {n} {d} light.", "complaint", "", 3),
+    ("What should I do if the light is {d}?", "remedy", "what I should do if the light is {d}", 3),
+    ("{o} shows {a} {c} light.", "complaint", "why {o} shows {a} {c} light", 3),
+)
+
+
+def _light_asks(row_text: str, names: Names, short: tuple[int, int] | None) -> Iterator[Ask]:
+    """A row such as `Flashing blue`: people describe what they see."""
     first, _, colour = row_text.lower().partition(" ")
+    if not colour:
+        yield Ask(f"What does {article(first)} {first} light mean?", "table_cell", "", short, weight=3)
+        return
     form = verb_form(first)
-    owner = NAME if names.one else "it"
-    if form is not None and "ing" in form.forms and colour:
-        doing = f"{first} {colour}"
-        verb = form.lemma
-        third = verb + ("es" if verb.endswith(("sh", "s", "ch")) else "s")
+    flashing = form is not None and "ing" in form.forms
+    slots = {
+        "d": f"{first} {colour}",
+        "c": colour,
+        "f": first,
+        "t": third_person(form.lemma) if form is not None else "",
+        "o": NAME if names.one else "it",
+        "a": article(colour),
+        "n": article(first),
+    }
+    for text, kind, indirect, weight in _FLASHING if flashing else _STEADY:
         yield Ask(
-            f"The light is {doing}.",
-            "complaint",
-            f"why the light is {doing}",
-            short,
-            weight=5,
-            family="statement",
-        )
-        yield Ask(f"Why is the light {doing}?", "why", f"why the light is {doing}", short, weight=4)
-        yield Ask(
-            f"What does it mean when the light {third} {colour}?",
-            "table_cell",
-            f"what it means when the light {third} {colour}",
-            short,
-            weight=3,
-        )
-        yield Ask(f"Why is {owner} {doing}?", "why", f"why {owner} is {doing}", short, weight=3)
-        yield Ask(
-            f"{owner} is {doing}.",
-            "complaint",
-            f"why {owner} is {doing}",
-            short,
-            weight=3,
-            family="statement",
-        )
-        yield Ask(
-            f"What do I do when the light {third} {colour}?",
-            "table_cell",
-            f"what I do when the light {third} {colour}",
-            weight=3,
-        )
-        yield Ask(
-            f"What should I do if the light is {doing}?",
-            "table_cell",
-            f"what I should do if the light is {doing}",
-            weight=3,
-        )
-        yield Ask(
-            f"There is {article(colour)} {colour} light that {third}.",
-            "complaint",
-            "",
-            short,
-            weight=2,
-            family="statement",
-        )
-        yield Ask(f"The {colour} light keeps {first}.", "complaint", "", short, weight=3, family="statement")
-    elif colour:
-        yield Ask(
-            f"The light is {first} {colour}.",
-            "complaint",
-            f"why the light is {first} {colour}",
-            short,
-            weight=4,
-            family="statement",
-        )
-        yield Ask(
-            f"The light stays {colour}.",
-            "complaint",
-            f"why the light stays {colour}",
-            short,
-            weight=4,
-            family="statement",
-        )
-        yield Ask(
-            f"Why is the light {first} {colour}?",
-            "why",
-            f"why the light is {first} {colour}",
-            short,
-            weight=4,
-        )
-        yield Ask(f"Why is the light {colour} all the time?", "why", "", short, weight=3)
-        yield Ask(f"There is a {first} {colour} light.", "complaint", "", short, weight=3, family="statement")
-        yield Ask(
-            f"What should I do if the light is {first} {colour}?",
-            "table_cell",
-            f"what I should do if the light is {first} {colour}",
-            weight=3,
-        )
-        yield Ask(
-            f"{owner} shows {article(colour)} {colour} light.",
-            "complaint",
-            f"why {owner} shows {article(colour)} {colour} light",
-            short,
-            weight=3,
-            family="statement",
-        )
-    else:
-        yield Ask(
-            f"What does a {first} light mean?", "table_cell", f"what a {first} light means", short, weight=3
+            text.format_map(slots),
+            "table_cell" if kind == "remedy" else kind,
+            indirect.format_map(slots),
+            None if kind == "remedy" else short,
+            weight=weight,
+            family="statement" if kind == "complaint" else "sentence",
         )
 
 

@@ -283,3 +283,19 @@ def head_noun(tokens: list[Token]) -> Token | None:
         if token.tag in NAMING:
             head = token
     return head
+
+
+def cut_brackets(tokens: list[Token]) -> list[Token]:
+    """Tokens without brackets and quotation marks, up to the first colon or semicolon."""
+    kept: list[Token] = []
+    depth = 0
+    for token in tokens:
+        if token.text in "([":
+            depth += 1
+        elif token.text in ")]":
+            depth = max(0, depth - 1)
+        elif depth == 0 and token.text not in '“”"':
+            if token.text in (";", ":"):
+                break
+            kept.append(token)
+    return kept
