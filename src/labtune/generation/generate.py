@@ -11,6 +11,7 @@ from labtune.artifact import Curated, content_hash, write_json, write_text
 from labtune.config.lab import GenerateConfig
 from labtune.errors import GenerationError
 from labtune.generation.coverage import leaf_coverage
+from labtune.generation.lexicon import lexicon_hash
 from labtune.generation.pipeline import Pipeline, load_pipeline
 from labtune.generation.result import (
     LeafResult,
