@@ -16,6 +16,8 @@ from labtune.generation.chinese.tables import cell_asks
 from labtune.generation.lexicon import load_lexicon
 from labtune.generation.rows import Answer, Ask, Fact, Passage
 
+# Shares of the questions with an aside.
+_ASIDE_BEFORE, _ASIDE_AFTER = 0.15, 0.1
 _PRONOUN = re.compile(r"^(它们|他们|她们|它|他|她|其)(?!他|余|中|实)")
 _YES_NO = {
     "yes": "是的",
@@ -124,7 +126,18 @@ class ChineseTeacher:
 
 
 def phrase(ask: Ask, draw: random.Random) -> str:
-    """One phrasing: synonyms, a polite or casual wrapper, with or without a question mark."""
+    """One phrasing: synonyms, a polite or casual wrapper, for a part of them an aside."""
+    text, roll = _phrase(ask, draw), draw.random()
+    asides = load_lexicon("asides")["zh"]
+    if roll < _ASIDE_BEFORE:
+        return f"{draw.choice(asides['before'])}{text}"
+    if roll < _ASIDE_BEFORE + _ASIDE_AFTER and text.endswith(("？", "。")):
+        return f"{text}{draw.choice(asides['after'])}"
+    return text
+
+
+def _phrase(ask: Ask, draw: random.Random) -> str:
+    """Synonyms, a polite or casual wrapper, with or without a question mark."""
     frames = load_lexicon("zh_questions")
     text = swap(ask.text, draw, draw.choice((0, 0, 1, 1, 1, 2, 2)))
     roll = draw.random()

@@ -22,6 +22,8 @@ _SITES = re.compile(
     "(?:\x02[\\w-]+ ){1,2}\x02[\\w-]+|"
     "\x01[\\w-]+ (?:on|off|up|down|out|back|in|away|for|to|of)\\b|[\x01-\x04][\\w-]+"
 )
+# Shares of the questions with an aside; measured on development questions (docs/log.md).
+_ASIDE_BEFORE, _ASIDE_AFTER = 0.2, 0.12
 _ARTICLES = re.compile(r"\b(a|an) (?=[a-z])", re.I)
 _PERFECT = re.compile(r"\b(?:is|are|was|were|be|been|being|has|have|had|get)(?: \w+){0,4} $", re.I)
 
@@ -164,7 +166,21 @@ def phrase(ask: Ask, names: Names, heading: str, draw: random.Random) -> str:
         text = _wrap(draw.choice(frames["wrappers_direct"]), text)
     elif ask.family == "sentence" and roll < 0.45 and heading and len(heading.split()) <= 3:
         text = f"{heading}: {lower_first(text)}"
-    return _spell(text[0].upper() + text[1:], draw)
+    text = text[0].upper() + text[1:]
+    if ask.family in ("sentence", "statement"):
+        text = _with_aside(text, draw)
+    return _spell(text, draw)
+
+
+def _with_aside(text: str, draw: random.Random) -> str:
+    """The question between other things that people say, for a part of the questions."""
+    roll = draw.random()
+    asides = load_lexicon("asides")["en"]
+    if roll < _ASIDE_BEFORE:
+        return f"{draw.choice(asides['before'])} {text}"
+    if roll < _ASIDE_BEFORE + _ASIDE_AFTER and text.endswith(("?", ".", "!")):
+        return f"{text} {draw.choice(asides['after'])}"
+    return text
 
 
 def _wrap(wrapper: str, text: str) -> str:
