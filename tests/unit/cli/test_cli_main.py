@@ -156,7 +156,9 @@ def start_and_wait(lab: Path) -> subprocess.Popen[str]:
     (lab / "labtune.yaml").write_text("")
     os.mkfifo(lab / "ready")
     code = (
-        "import sys, time, labtune.workflow.run as run\n"
+        "import signal, sys, time, labtune.workflow.run as run\n"
+        # A shell that starts the tests in the background leaves SIGINT ignored.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from labtune.cli.main import main\n"
         "def wait():\n"
         "    sys.settrace(None)\n"
