@@ -10,6 +10,9 @@
     |  +- LabLockedError                   another process works in this lab
     +- GateError                       1   a finished run missed a gate (retention floor, leaf floor)
     +- ModelError                      3   a model or endpoint failed or is unusable
+    |  +- RequestError                     one request failed for good; the others go on
+    |  +- EndpointError                    the endpoint cannot be used at all
+    +- BudgetReached                   1   the budget is spent; the work can be resumed
     +- EngineError                     4   an executor or worker failed
     +- StageError                      5   a stage could not do its work
        +- GenerationError
@@ -92,6 +95,20 @@ class ModelError(LabtuneError):
     """A model or its endpoint."""
 
     exit_code = 3
+
+
+class RequestError(ModelError):
+    """One request was refused, did not fit or came back unusable; its row becomes a rejection."""
+
+
+class EndpointError(ModelError):
+    """No request can succeed: unreachable, not allowed, no such model."""
+
+
+class BudgetReached(LabtuneError):
+    """The budget of money, time or tokens is spent; what was paid for is kept."""
+
+    exit_code = 1
 
 
 class EngineError(LabtuneError):

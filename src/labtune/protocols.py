@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
-from labtune.types import Chunk, ExamQuestion, Message, Sample
+from labtune.types import Chunk, ExamQuestion, Json, Message, Sample
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -24,12 +24,30 @@ class Sampling:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """A completion. `stopped` is False when it hit `max_tokens` instead of its end token."""
+    """A completion. `stopped` is False when it hit `max_tokens` instead of its end token.
+
+    `cached` is True when it came from the journal: nothing was sent and nothing is paid for.
+    """
 
     text: str
     stopped: bool
     n_prompt_tokens: int
     n_tokens: int
+    cached: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ChatRequest:
+    """One request to a teacher or judge.
+
+    `schema` is the JSON schema that the reply shall follow; None asks for plain text. `index` tells apart
+    several draws of the same messages and sampling.
+    """
+
+    messages: tuple[Message, ...]
+    sampling: Sampling
+    schema: Mapping[str, Json] | None = None
+    index: int = 0
 
 
 @runtime_checkable
@@ -43,6 +61,26 @@ class ChatModel(Protocol):
 
     def complete(self, chats: Sequence[Sequence[Message]], sampling: Sampling) -> list[Reply]:
         """Complete each chat; replies in the order of `chats`. Raises ModelError."""
+        ...
+
+
+@runtime_checkable
+class AsyncChatModel(Protocol):
+    """A chat model behind an endpoint: many requests at once, in one event loop."""
+
+    @property
+    def name(self) -> str:
+        """Identity for manifests and journals; known without asking the endpoint."""
+        ...
+
+    async def chat(self, request: ChatRequest) -> Reply:
+        """Complete one chat.
+
+        Raises:
+            RequestError: this request failed for good; others may go on.
+            EndpointError: nothing can be asked any more.
+            BudgetReached: the budget does not allow to send it.
+        """
         ...
 
 
