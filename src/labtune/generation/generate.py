@@ -26,7 +26,7 @@ from labtune.generation.seeds import held_out_guard, knowledge_seed_samples
 from labtune.generation.skills import skill_samples
 from labtune.types import Chunk, Document, Json, Leaf, Message, RunContext, Sample, Span, StageOutcome
 
-GENERATOR_VERSION = "3"
+GENERATOR_VERSION = "4"
 """Goes up when rules change what a leaf gives; word lists and pipelines enter the key by themselves."""
 _SHOW_EVERY = 400
 
