@@ -20,8 +20,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from labtune.mixing.rows import Candidate
-from labtune.mixing.similarity import (
+from labtune.documents.similarity import (
     SimilarSets,
     Sketcher,
     frequencies,
@@ -31,6 +30,7 @@ from labtune.mixing.similarity import (
     sketch_similarity,
     tokens,
 )
+from labtune.mixing.rows import Candidate
 from labtune.types import ExamQuestion, Json, SeedExample
 
 _ANSWER_TOKENS = 5

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labtune.mixing.similarity import (
+from labtune.documents.similarity import (
     SKETCH_SIZE,
     SimilarSets,
     Sketcher,
