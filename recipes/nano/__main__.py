@@ -34,6 +34,8 @@ def main() -> None:
     parser.add_argument("--device", default="auto", help="auto, cpu or cuda")
     parser.add_argument("--learning-rate", type=float, default=2e-3)
     parser.add_argument("--processes", type=int, default=1, help="CPU processes of one thread each")
+    parser.add_argument("--start", type=Path, help="checkpoint whose weights begin a new training")
+    parser.add_argument("--batch-tokens", type=int, default=1536, help="tokens a step and process")
     parser.add_argument("--compile", action="store_true", help="use torch.compile (needs a C compiler)")
     options = vars(parser.parse_args())
     steps = options["steps"] or list(STEPS)

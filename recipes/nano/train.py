@@ -1,4 +1,8 @@
-"""The training loop: bf16 autocast, fused AdamW, loss on the trained tokens, resumable checkpoints."""
+"""The training loop: bf16 autocast, Muon, loss on the trained tokens, resumable checkpoints.
+
+Matrices are trained with Muon (Jordan et al. 2024; learning rates on AdamW's scale, Liu et al. 2025),
+embeddings and norms with AdamW: Muon needs far fewer tokens here (docs/log.md).
+"""
 
 from __future__ import annotations
 
@@ -19,7 +23,10 @@ from .shards import batches
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """`tokens` or `minutes` end the run, whichever comes first; the learning rate follows the same clock."""
+    """`tokens` or `minutes` end the run, whichever comes first; the learning rate follows the same clock.
+
+    `start` is a checkpoint whose weights begin a new run.
+    """
 
     folder: Path
     seed: int = 0
@@ -33,6 +40,7 @@ class TrainConfig:
     checkpoint_minutes: float = 3.0
     device: str = "auto"
     compile: bool = False
+    start: Path | None = None
 
 
 def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
@@ -57,10 +65,19 @@ def make_model(vocabulary: int, seed: int) -> LlamaForCausalLM:
     )
 
 
-def _save(path: Path, state: dict[str, Any]) -> None:
-    part = path.with_suffix(".part")
-    torch.save(state, part)
-    part.replace(path)
+def _own(checkpoint: Path, rank: int) -> Path:
+    """The optimizer state of one process: each holds that of its own matrices."""
+    return checkpoint.with_name(f"optimizer-{rank}.pt")
+
+
+def _save(checkpoint: Path, model: LlamaForCausalLM, optimizer: _Optimizer, clock: _Clock, rank: int) -> None:
+    files: dict[Path, Any] = {_own(checkpoint, rank): optimizer.state()}
+    if rank == 0:
+        files[checkpoint] = {"model": model.state_dict(), **asdict(clock)}
+    for path, state in files.items():
+        part = path.with_suffix(".part")
+        torch.save(state, part)
+        part.replace(path)
 
 
 def train(model: LlamaForCausalLM, config: TrainConfig, rank: int = 0) -> None:
@@ -72,27 +89,27 @@ def train(model: LlamaForCausalLM, config: TrainConfig, rank: int = 0) -> None:
     chosen = "cuda" if torch.cuda.is_available() else "cpu"
     device = torch.device(chosen if config.device == "auto" else config.device)
     model.to(device).train()
-    optimizer = _optimizer(model, config)
+    optimizer = _Optimizer(model, rank, config.processes)
     checkpoint = config.folder / "checkpoint.pt"
     clock = _Clock()
     if checkpoint.exists():
         state = torch.load(checkpoint, map_location=device, weights_only=True)
         model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
+        optimizer.restore(torch.load(_own(checkpoint, rank), map_location=device, weights_only=True))
         clock = _Clock(**{name: state[name] for name in ("step", "seen", "spent", "drawn")})
+    elif config.start:
+        model.load_state_dict(torch.load(config.start, map_location=device, weights_only=True)["model"])
     source = batches(config.folder / "shards", config.seed, config.batch_tokens)
     source = itertools.islice(source, clock.drawn + rank, None, config.processes)
     body: Any = torch.compile(model.model, dynamic=True) if config.compile else model.model
     began = time.monotonic() - clock.spent
-    saved = time.monotonic()
     losses, counted = 0.0, 0.0
     progress = clock.progress(config)
+    saved = int(progress * config.minutes / config.checkpoint_minutes)
     while progress < 1:
         rate = config.learning_rate * min(
             (clock.step + 1) / config.warmup_steps, 1 - (1 - config.final_share) * progress
         )
-        for group in optimizer.param_groups:
-            group["lr"] = rate
         ids_array, mask_array = next(source)
         ids, mask = torch.from_numpy(ids_array).to(device), torch.from_numpy(mask_array).to(device)
         loss = _loss(model, body, ids, mask)
@@ -105,8 +122,7 @@ def train(model: LlamaForCausalLM, config: TrainConfig, rank: int = 0) -> None:
         )
         trained, summed, tokens, progress = total[0], total[1], int(total[2]), total[3] * 2**10
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        optimizer.zero_grad(set_to_none=True)
+        optimizer.step(rate)
         clock.step, clock.seen, clock.drawn = (
             clock.step + 1,
             clock.seen + tokens,
@@ -122,11 +138,11 @@ def train(model: LlamaForCausalLM, config: TrainConfig, rank: int = 0) -> None:
                 flush=True,
             )
             losses, counted = 0.0, 0.0
-        if rank == 0 and time.monotonic() - saved > config.checkpoint_minutes * 60:
-            _save(checkpoint, _state(model, optimizer, clock))
-            saved = time.monotonic()
-    if rank == 0:
-        _save(checkpoint, _state(model, optimizer, clock))
+        # The clock of rank 0, summed into `progress`, decides for all when to save.
+        if int(progress * config.minutes / config.checkpoint_minutes) > saved:
+            saved = int(progress * config.minutes / config.checkpoint_minutes)
+            _save(checkpoint, model, optimizer, clock, rank)
+    _save(checkpoint, model, optimizer, clock, rank)
 
 
 @dataclass
@@ -142,11 +158,42 @@ class _Clock:
         return max(self.seen / config.tokens, self.spent / 60 / config.minutes)
 
 
-def _optimizer(model: LlamaForCausalLM, config: TrainConfig) -> torch.optim.Optimizer:
-    decay = [p for p in model.parameters() if p.ndim > 1]
-    plain = [p for p in model.parameters() if p.ndim <= 1]
-    groups = [{"params": decay, "weight_decay": 0.05}, {"params": plain, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=(0.9, 0.98), fused=True)
+class _Optimizer:
+    """Muon for the layers' matrices, AdamW for the rest; the processes share out Muon's matrices."""
+
+    def __init__(self, model: LlamaForCausalLM, rank: int, processes: int) -> None:
+        matrices = [p for n, p in model.named_parameters() if p.ndim == 2 and "embed" not in n]
+        chosen = {id(p) for p in matrices}
+        self._rest = [p for p in model.parameters() if id(p) not in chosen]
+        self._shares = [matrices[share::processes] for share in range(processes)]
+        self._parts: tuple[torch.optim.Optimizer, ...] = (
+            torch.optim.Muon(self._shares[rank], weight_decay=0.05, adjust_lr_fn="match_rms_adamw"),
+            torch.optim.AdamW(self._rest, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+        )
+
+    def step(self, rate: float) -> None:
+        """Update all weights and drop the gradients."""
+        for part in self._parts:
+            for group in part.param_groups:
+                group["lr"] = rate
+            part.step()
+        for share, matrices in enumerate(self._shares):
+            if dist.is_initialized():
+                flat = torch.cat([matrix.detach().view(-1) for matrix in matrices])
+                dist.broadcast(flat, src=share)
+                for matrix, values in zip(matrices, flat.split([m.numel() for m in matrices]), strict=True):
+                    matrix.detach().copy_(values.view_as(matrix))
+            for matrix in matrices:
+                matrix.grad = None
+        for weight in self._rest:
+            weight.grad = None
+
+    def state(self) -> list[dict[str, Any]]:
+        return [part.state_dict() for part in self._parts]
+
+    def restore(self, states: list[dict[str, Any]]) -> None:
+        for part, state in zip(self._parts, states, strict=True):
+            part.load_state_dict(state)
 
 
 def _share_gradients(model: LlamaForCausalLM, counts: torch.Tensor, rank: int) -> list[float]:
@@ -180,10 +227,6 @@ def launch(rank: int, vocabulary: int, config: TrainConfig) -> None:
     )
     train(make_model(vocabulary, config.seed), config, rank)
     dist.destroy_process_group()
-
-
-def _state(model: LlamaForCausalLM, optimizer: torch.optim.Optimizer, clock: _Clock) -> dict[str, Any]:
-    return {"model": model.state_dict(), "optimizer": optimizer.state_dict(), **asdict(clock)}
 
 
 def _loss(model: LlamaForCausalLM, body: Any, ids: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
