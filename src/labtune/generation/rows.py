@@ -40,7 +40,8 @@ class Ask:
 
     `text` is the direct question, `indirect` the same after `Can you tell me` (empty where there is none).
     Words that may be swapped carry a mark (see `english.marks`). `short` is the minimal answer's place in the
-    document, `polarity` is "yes" or "no" for a yes/no question, `weight` how often it is drawn.
+    document, `polarity` is "yes" or "no" for a yes/no question (the answer is the statement all the same),
+    `weight` how often it is drawn.
     """
 
     text: str

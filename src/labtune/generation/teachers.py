@@ -24,14 +24,6 @@ class Teacher(Protocol):
         """The question with a request for a short answer."""
         ...
 
-    def yes_no(self, polarity: str, text: str) -> str:
-        """The answer to a yes/no question that cites `text`."""
-        ...
-
-    def bare(self, polarity: str) -> str:
-        """The shortest answer to a yes/no question."""
-        ...
-
     def both(self, first: str, second: str) -> str:
         """One question that asks two things."""
         ...

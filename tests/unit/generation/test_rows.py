@@ -31,10 +31,10 @@ def test_every_answer_is_made_of_quotes(generated: tuple[list[Row], dict[str, ob
     for row in generated[0]:
         assert row.answer is not None and row.answer.spans
         text = row.passage.document.text
-        if row.length == "short" and row.ask is not None and not row.ask.polarity:
+        if row.length == "short":
             start, end = row.answer.spans[0]
             assert row.answer.text == text[start:end]
-        elif row.ask is not None and not row.ask.polarity:
+        else:
             position = 0
             for start, end in row.answer.spans:
                 found = row.answer.text.casefold().find(text[start:end].casefold(), position)
@@ -90,13 +90,22 @@ def test_cells_that_are_sentences_answer_with_their_row(manual_rows: list[Row]) 
     assert row in _answers(manual_rows, "Meaning of Flashing green")
 
 
-def test_a_negated_rule_is_answered_with_no(manual_rows: list[Row]) -> None:
+def test_the_form_of_a_question_never_changes_the_answer(
+    generated: tuple[list[Row], dict[str, object]],
+) -> None:
+    answers: dict[tuple[str, bool], set[str]] = defaultdict(set)
+    for row in generated[0]:
+        if row.length == "long" and row.fact is not None and row.answer is not None:
+            answers[row.fact_id, row.fact.joined].add(row.answer.text)
+    assert all(len(texts) == 1 for texts in answers.values())
+
+
+def test_a_negated_rule_is_answered_with_the_rule(manual_rows: list[Row]) -> None:
     rows = [row for row in manual_rows if row.form == "permission" and "dishwasher" in row.passage.text]
-    assert rows
-    assert {row.answer.text for row in rows if row.answer and row.length == "long"} == {
-        "No, the kettle must not be put in the dishwasher."
+    assert rows and all(row.length == "long" for row in rows)
+    assert {row.answer.text for row in rows if row.answer} == {
+        "The kettle must not be put in the dishwasher."
     }
-    assert {row.answer.text for row in rows if row.answer and row.length == "short"} == {"No."}
 
 
 def test_short_answers_are_asked_with_a_request_for_brevity(manual_rows: list[Row]) -> None:
@@ -121,7 +130,7 @@ def test_chinese_short_answers_are_minimal(tmp_path: Path) -> None:
     rows = rows_of(document_of(tmp_path, POLICY_ZH))
     short = {(row.question, row.answer.text) for row in rows if row.length == "short" and row.answer}
     assert any(answer == "30天" and "（简短回答）" in question for question, answer in short)
-    assert {answer for _, answer in short} >= {"沈若兰", "早上9点", "8本", "可以。"}
+    assert {answer for _, answer in short} >= {"沈若兰", "早上9点", "8本"}
 
 
 def test_rows_do_not_depend_on_anything_but_content_and_seed(tmp_path: Path) -> None:

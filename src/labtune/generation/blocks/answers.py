@@ -26,16 +26,11 @@ class Answers:
             fact, ask = row.fact, row.ask
             if fact is None or ask is None:
                 continue
-            teacher = self._context.teachers[row.passage.document.id]
             self._context.count("produced")
-            if row.length == "short" and ask.polarity:
-                yield replace(row, answer=Answer(teacher.bare(ask.polarity), fact.answer.spans))
-            elif row.length == "short" and ask.short is not None:
+            if row.length == "short" and ask.short is not None:
                 start, end = ask.short
                 yield replace(row, answer=Answer(row.passage.document.text[start:end], (ask.short,)))
-            elif ask.polarity:
-                yield replace(
-                    row, answer=Answer(teacher.yes_no(ask.polarity, fact.answer.text), fact.answer.spans)
-                )
             else:
+                # The statement, whatever the form. A student that sees "Yes, ..." after yes/no questions
+                # chooses the first word by the form and goes astray from there (docs/log.md).
                 yield replace(row, answer=fact.answer)

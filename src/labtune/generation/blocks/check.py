@@ -67,11 +67,7 @@ class Check:
             return "language"
         if not grounded(answer, row.passage.document.text):
             return "not_grounded"
-        if (
-            row.length == "short"
-            and not (row.ask and row.ask.polarity)
-            and _gives_away(row.question, answer.text)
-        ):
+        if row.length == "short" and _gives_away(row.question, answer.text):
             return "answer_in_question"
         return None
 

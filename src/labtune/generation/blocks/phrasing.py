@@ -109,16 +109,6 @@ class Phrasing:
                     length="short",
                     fact_id=content_hash(fact.id, span[0], span[1])[:16],
                 )
-        polar = tuple(ask for ask in fact.asks if ask.polarity)
-        if polar:
-            mine = replace(fact, asks=polar)
-            brief = (
-                (ask, teacher.brief(question, draw))
-                for ask, question in teacher.phrasings(mine, row.passage, draw)
-                if ask.polarity
-            )
-            for ask, question in self._fresh(brief, max(2, number // 8), fact.id):
-                yield replace(row, question=question, form=ask.form, ask=ask, length="short", fact_id=fact.id)
 
 
 def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iterator[tuple[Ask, str]]:

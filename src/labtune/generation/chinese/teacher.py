@@ -19,15 +19,6 @@ from labtune.generation.rows import Answer, Ask, Fact, Passage
 # Shares of the questions with an aside.
 _ASIDE_BEFORE, _ASIDE_AFTER = 0.15, 0.1
 _PRONOUN = re.compile(r"^(它们|他们|她们|它|他|她|其)(?!他|余|中|实)")
-_YES_NO = {
-    "yes": "是的",
-    "right": "是的",
-    "can": "可以",
-    "cannot": "不可以",
-    "need": "要",
-    "noneed": "不用",
-    "nocharge": "不用",
-}
 
 
 @dataclass(slots=True)
@@ -109,14 +100,6 @@ class ChineseTeacher:
     def brief(self, question: str, draw: random.Random) -> str:
         """The question with a request for a short answer."""
         return str(draw.choice(load_lexicon("zh_questions")["brevity"])).format(Q=question)
-
-    def yes_no(self, polarity: str, text: str) -> str:
-        """The answer to a yes/no question: `可以，` and the sentence."""
-        return f"{_YES_NO.get(polarity, '是的')}，{text}"
-
-    def bare(self, polarity: str) -> str:
-        """The shortest answer."""
-        return f"{_YES_NO.get(polarity, '是的')}。"
 
     def both(self, first: str, second: str) -> str:
         """Two questions in one."""

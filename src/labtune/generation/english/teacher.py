@@ -181,17 +181,6 @@ class EnglishTeacher:
         lower = question if wrapper.startswith("{Q}") else lower_first(question)
         return str(wrapper.format(q=lower, Q=question))
 
-    def yes_no(self, polarity: str, text: str) -> str:
-        """`Yes, the robot ...`."""
-        first = re.match(r"[A-Za-z'-]+", text)
-        lower = first is not None and (first.group().lower() in self.lower or lower_first(text) != text)
-        shown = text[0].lower() + text[1:] if lower and first is not None and first.group() != "I" else text
-        return f"{'Yes' if polarity == 'yes' else 'No'}, {shown}"
-
-    def bare(self, polarity: str) -> str:
-        """The shortest answer to a yes/no question."""
-        return "Yes." if polarity == "yes" else "No."
-
     def both(self, first: str, second: str) -> str:
         """`How long ..., and what ...?` from two questions; nothing when they do not fit together."""
         if not (first.endswith("?") and second.endswith("?")) or len(first) + len(second) > 150:
