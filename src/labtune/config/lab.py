@@ -6,16 +6,8 @@ from typing import Literal
 
 from pydantic import Field
 
+from labtune.config.endpoint import EndpointConfig
 from labtune.config.section import Section
-
-
-class EndpointConfig(Section):
-    """An OpenAI-compatible endpoint."""
-
-    endpoint: str = Field(
-        description="Base URL of an OpenAI-compatible API, such as http://localhost:8000/v1."
-    )
-    model: str = Field(description="Model name that the endpoint serves.")
 
 
 class ExamConfig(Section):
@@ -162,6 +154,9 @@ class LabConfig(Section):
     taxonomy: str = Field("taxonomy", description="Folder of the taxonomy, relative to the lab.")
     teacher: Literal["builtin"] | EndpointConfig = Field(
         "builtin", description="Who writes the samples: `builtin` (rules, no model) or {endpoint, model}."
+    )
+    judge: EndpointConfig | None = Field(
+        None, description="Who judges the samples: {endpoint, model}; None = the teacher."
     )
     student: str = Field(
         "builtin:nano", description="Model to tune: `builtin:nano`, a local folder or a hub id."

@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from labtune.config.endpoint import secrets_in
 from labtune.config.lab import LabConfig
 from labtune.errors import ConfigError
 
@@ -121,6 +122,7 @@ def profile_of(student: str) -> tuple[str, dict[str, Any]]:
 
 
 def _validate(values: Mapping[str, object], origins: Mapping[str, str]) -> LabConfig:
+    _refuse_secrets(values, origins)
     known = [setting.key for setting in _walk(LabConfig(), "", {})]
     sections = {key.rsplit(".", 1)[0] for key in known if "." in key}
     for key in values:
@@ -134,18 +136,33 @@ def _validate(values: Mapping[str, object], origins: Mapping[str, str]) -> LabCo
         *parents, last = key.split(".")
         node = nested
         for parent in parents:
-            node = node.setdefault(parent, {})
+            below = node.get(parent)
+            # A mapping is copied, since layers are kept; `builtin` gives way to `--set teacher.model=...`.
+            node[parent] = dict(below) if isinstance(below, Mapping) else {}
+            node = node[parent]
         node[last] = value
     try:
         return LabConfig.model_validate(nested)
     except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"])
-        origin = origins.get(key, "settings")
+        # The last: where a value may be a word or a mapping, the remarks about the mapping come last.
+        first = error.errors()[-1] if "EndpointConfig" in error.errors()[-1]["loc"] else error.errors()[0]
+        key = ".".join(str(part) for part in first["loc"] if part != "EndpointConfig")
+        section = key.partition(".")[0]
+        origin = origins.get(key) or origins.get(section, "settings")
+        found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
         raise ConfigError(
-            f"{origin}: {key}: {first['msg']} (found {first['input']!r})",
-            hint=f"labtune config explain {key}",
+            f"{origin}: {key}: {first['msg'].removeprefix('Value error, ')}{found}",
+            hint=f"labtune config explain {key if section not in _open_keys() else section}",
         ) from error
+
+
+def _refuse_secrets(values: Mapping[str, object], origins: Mapping[str, str]) -> None:
+    for key in values:
+        for place in secrets_in({key: values[key]}):
+            raise ConfigError(
+                f"{origins[key]}: {place} holds an API key; keys are read from the environment only",
+                hint=f"export it as a variable and write {key.partition('.')[0]}.api_key_env: NAME_OF_IT",
+            )
 
 
 def _open_keys() -> list[str]:

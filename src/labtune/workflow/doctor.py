@@ -30,8 +30,8 @@ LEAST_DISK_GIB = 2.0
 PROBE_SECONDS = 120
 
 EXTRAS = {
-    "core": ("typer", "rich", "pydantic", "PyYAML", "ruamel.yaml", "kreuzberg"),
-    "train": ("torch", "transformers", "trl", "accelerate", "datasets", "jinja2", "prompt_toolkit"),
+    "core": ("typer", "rich", "pydantic", "PyYAML", "ruamel.yaml", "kreuzberg", "aiohttp", "jinja2"),
+    "train": ("torch", "transformers", "trl", "accelerate", "datasets", "prompt_toolkit"),
 }
 """Distributions that each extra brings; the embedded default needs all of them."""
 

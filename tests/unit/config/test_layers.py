@@ -96,3 +96,44 @@ def test_every_setting_has_a_sentence() -> None:
     assert len(settings) > 30
     for setting in settings:
         assert setting.description.endswith("."), setting.key
+
+
+@pytest.mark.parametrize(
+    ("text", "overrides"),
+    [
+        ("teacher: {endpoint: 'http://h/v1', model: m, api_key: hidden-value-1}", []),
+        ("judge: {endpoint: 'http://h/v1', model: m, api_key_env: sk-hidden-value-1}", []),
+        ("teacher: {endpoint: 'http://h/v1', model: m, extra_body: {authorization: hidden-value-1}}", []),
+        ("", ["teacher.api_key=hidden-value-1"]),
+    ],
+)
+def test_a_literal_key_is_refused_and_not_repeated(tmp_path: Path, text: str, overrides: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(lab_file(tmp_path, text), overrides=overrides, environment={})
+    assert "keys are read from the environment only" in caught.value.message
+    assert "api_key_env" in (caught.value.hint or "")
+    assert "hidden-value-1" not in caught.value.message + (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("teacher: {endpoint: 'ftp://h', model: m}", "teacher.endpoint: a base URL begins with http"),
+        ("teacher: {endpoint: 'http://h/v1'}", "teacher.model: Field required"),
+        ("teacher: {endpoint: 'http://h/v1', model: m, rmp: 3}", "teacher.rmp: Extra inputs"),
+        ("judge: {endpoint: 'http://h/v1', model: m, api_key_env: my_key}", "is the NAME of an environment"),
+    ],
+)
+def test_a_wrong_endpoint_setting_names_its_place(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        load(lab_file(tmp_path, text), environment={})
+    assert message in caught.value.message
+    assert caught.value.message.startswith("labtune.yaml: ")
+
+
+@pytest.mark.parametrize("text", ["teacher: builtin", "teacher: {endpoint: 'http://old:1/v1', model: q}"])
+def test_a_flag_sets_one_field_of_the_teacher(tmp_path: Path, text: str) -> None:
+    flags = ["teacher.endpoint=http://new:2/v1/chat/completions", "teacher.model=q"]
+    teacher = load(lab_file(tmp_path, text), overrides=flags, environment={}).lab.teacher
+    assert not isinstance(teacher, str)
+    assert (teacher.endpoint, teacher.model) == ("http://new:2/v1", "q")
