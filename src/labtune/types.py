@@ -198,11 +198,41 @@ class Message:
 
 
 @dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a judge said about a sample: in which step, its verdict as text, and its reason."""
+
+    step: str
+    verdict: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Lineage:
+    """How a teacher model came to write a sample.
+
+    `examples` are the seeds that its prompt showed; `prompts` gives the version (hash of the text) of each
+    prompt it passed; `calls` are the keys of its replies in the journal, in the order of the steps. `view` is
+    the rendering of the passage that was shown (empty: the passage itself), `round` counts from 0.
+    """
+
+    pipeline_version: str
+    examples: tuple[Source, ...] = ()
+    prompts: Mapping[str, str] = field(default_factory=dict)
+    sampling: Mapping[str, Json] = field(default_factory=dict)
+    judge: str = ""
+    verdicts: tuple[Verdict, ...] = ()
+    calls: tuple[str, ...] = ()
+    view: str = ""
+    round: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Sample:
     """One synthetic training record with its lineage.
 
     `form` names the kind of question (definition, who, table_cell, keyword, seed, instruction_variant ...).
     `fact` groups the samples that state the same thing (same answer span); `grounding` cites the answer.
+    `lineage` is there when a model wrote it.
     """
 
     id: str
@@ -220,6 +250,7 @@ class Sample:
     seed: Source | None = None
     contributor: str = ""
     license: str = ""
+    lineage: Lineage | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,17 +265,21 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True)
 class TrainingRow:
-    """One row of a phase's data file: `messages` as TRL reads them, and where it comes from.
+    """One row of a phase's data file: `messages` (or `text`) as TRL reads them, and where it comes from.
 
-    `origin`: "sample" (this phase's own data), "phase_replay" (an earlier phase's), "general_replay".
-    `n_tokens` counts the rendered chat with the student's tokenizer.
+    `origin`: "sample" (this phase's own data), "source" (a file of `mix.sources`), "phase_replay" (an earlier
+    phase's), "general_replay". `n_tokens` counts the rendered row with the student's tokenizer. A row has
+    `messages`, of which the answers are trained (with `unmask` the user's turns too), or plain `text`, which
+    is trained whole.
     """
 
-    messages: tuple[Message, ...]
     id: str
     leaf: str
-    origin: Literal["sample", "phase_replay", "general_replay"]
+    origin: Literal["sample", "source", "phase_replay", "general_replay"]
     n_tokens: int
+    messages: tuple[Message, ...] = ()
+    text: str = ""
+    unmask: bool = False
     metadata: dict[str, Json] = field(default_factory=dict)
 
 

@@ -61,6 +61,26 @@ class GenerateConfig(Section):
     )
 
 
+class MixSource(Section):
+    """A file of chats that are mixed in beside the samples."""
+
+    path: str = Field(
+        description="JSONL file (.jsonl, .jsonl.gz) of `messages`, or an InstructLab recipe (.yaml) that names "
+        "such files and their sizes; relative to the lab and inside it."
+    )
+    size: int | float = Field(
+        1.0, ge=0, description="Rows drawn from it: a whole number of rows, or a share of them (1.0 = all)."
+    )
+    role: Literal["skills", "knowledge", "replay"] = Field(
+        "skills",
+        description="Where its rows go: into the skills phase, into the last knowledge phase, or into the "
+        "general set, from which every phase replays its share.",
+    )
+    repeat: bool = Field(
+        False, description="Whether rows may come more than once when size asks for more than there are."
+    )
+
+
 class MixConfig(Section):
     """How the phases' training sets are put together."""
 
@@ -87,6 +107,44 @@ class MixConfig(Section):
         le=1,
         description="Similarity to an exam question from which a sample is removed as a leak.",
     )
+    document_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the knowledge samples that come a second time behind their passage; None = all "
+        "samples of a teacher model, none of the built-in teacher.",
+    )
+    raft_share: float | None = Field(
+        None,
+        ge=0,
+        le=1,
+        description="Share of the knowledge samples that come again, in the skills phase, behind several "
+        "passages of their leaf; None = as for document_share.",
+    )
+    raft_documents: int = Field(
+        4, ge=1, description="Passages before such a question, as far as the leaf and the longest row allow."
+    )
+    raft_true: float = Field(
+        0.4, ge=0, le=1, description="Chance that the passage which answers the question is among them."
+    )
+    unmask: bool = Field(
+        True,
+        description="Whether rows that show one passage train its text as well as the answer "
+        "(InstructLab's unmask).",
+    )
+    leaf_floor: float | None = Field(
+        None,
+        ge=0,
+        lt=1,
+        description="Least share of a phase's tokens, replay not counted, that each leaf is brought to by "
+        "repeating its rows; None = 0.03 in phases with rows of `sources`, 0 elsewhere.",
+    )
+    max_repeats: int = Field(
+        10, ge=1, description="Times that one row comes at most when its leaf is brought to leaf_floor."
+    )
+    sources: list[MixSource] = Field(
+        default_factory=list, description="Files of chats mixed in beside the samples, each with its size."
+    )
 
 
 class TrainConfig(Section):
@@ -107,6 +165,10 @@ class TrainConfig(Section):
     epochs_short: float = Field(4.0, gt=0, description="Passes over the knowledge phase with short answers.")
     epochs_long: float = Field(4.0, gt=0, description="Passes over the knowledge phase with long answers.")
     epochs_skills: float = Field(7.0, gt=0, description="Passes over the skills phase.")
+    epochs_pretraining: float = Field(4.0, gt=0, description="Passes over the plain text of recipe cpt.")
+    epochs_instruction: float = Field(
+        1.0, gt=0, description="Passes over the instruction phase of recipe cpt."
+    )
     max_tokens: int | None = Field(
         None,
         ge=1,
@@ -161,8 +223,10 @@ class LabConfig(Section):
     student: str = Field(
         "builtin:nano", description="Model to tune: `builtin:nano`, a local folder or a hub id."
     )
-    recipe: Literal["lab", "single"] = Field(
-        "lab", description="lab = knowledge-short, knowledge-long, skills; single = all in one stacked phase."
+    recipe: Literal["lab", "single", "cpt"] = Field(
+        "lab",
+        description="lab = knowledge-short, knowledge-long, skills; single = all in one stacked phase; "
+        "cpt = plain text of documents and views, then a short instruction phase.",
     )
     seed: int = Field(1, ge=0, description="Seed of everything that is drawn.")
     exam: ExamConfig = ExamConfig()
