@@ -32,7 +32,7 @@ def identify(*parts: str) -> str:
 
 def sample_line(sample: Sample) -> str:
     """One sample as JSON. By hand: `dataclasses.asdict` copies deeply and takes most of a leaf's time."""
-    row = {
+    row: dict[str, Any] = {
         "id": sample.id,
         "leaf": sample.leaf,
         "kind": sample.kind,
@@ -49,6 +49,8 @@ def sample_line(sample: Sample) -> str:
         "contributor": sample.contributor,
         "license": sample.license,
     }
+    if sample.lineage is not None:
+        row["lineage"] = dataclasses.asdict(sample.lineage)
     return json.dumps(row, ensure_ascii=False, sort_keys=True)
 
 
