@@ -68,6 +68,8 @@ def _fields(setting: Setting) -> dict[str, object]:
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, list):
+        return [_plain(item) for item in value]
     dump = getattr(value, "model_dump", None)
     return dump() if dump is not None else value
 

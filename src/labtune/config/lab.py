@@ -65,7 +65,7 @@ class MixSource(Section):
     """A file of chats that are mixed in beside the samples."""
 
     path: str = Field(
-        description="JSONL file (.jsonl, .jsonl.gz) of `messages`, or an InstructLab recipe (.yaml) that names "
+        description="JSONL file (.jsonl, .jsonl.gz) of `messages`, or an InstructLab recipe (.yaml) naming "
         "such files and their sizes; relative to the lab and inside it."
     )
     size: int | float = Field(
