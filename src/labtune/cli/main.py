@@ -47,6 +47,7 @@ COMMANDS: dict[str, Entry] = {
     "train": Entry("labtune.cli.train", "train", "Teach", "Tune the student, phase by phase."),
     "evaluate": Entry("labtune.cli.evaluate", "evaluate", "Teach", "Score what was learned and kept."),
     "chat": Entry("labtune.cli.chat", "chat", "Use", "Talk to the tuned student."),
+    "trace": Entry("labtune.cli.trace", "trace", "Look", "Say where a sample came from and went to."),
     "config": Entry("labtune.cli.config", "app", "Look", "Explain settings and where they come from."),
     "doctor": Entry("labtune.cli.doctor", "doctor", "Look", "Say what this machine can do."),
 }
