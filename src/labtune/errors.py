@@ -98,7 +98,12 @@ class ModelError(LabtuneError):
 
 
 class RequestError(ModelError):
-    """One request was refused, did not fit or came back unusable; its row becomes a rejection."""
+    """One request was refused, did not fit or came back unusable; its row becomes a rejection.
+
+    Whoever raises it sets `transient` when a later run may have more luck (timeouts, a server's errors).
+    """
+
+    transient = False
 
 
 class EndpointError(ModelError):

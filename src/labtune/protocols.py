@@ -26,7 +26,10 @@ class Sampling:
 class Reply:
     """A completion. `stopped` is False when it hit `max_tokens` instead of its end token.
 
-    `cached` is True when it came from the journal: nothing was sent and nothing is paid for.
+    `cached` is True when it came from the journal: nothing was sent and nothing is paid for. The rest is
+    known of replies from endpoints only: `model` as the endpoint names it, `finish` its finish reason, `cost`
+    in `currency` (None: the price is not known), `latency_s` from sending to the last byte without waits and
+    retries, `key` of the journal's entry.
     """
 
     text: str
@@ -34,6 +37,12 @@ class Reply:
     n_prompt_tokens: int
     n_tokens: int
     cached: bool = False
+    model: str = ""
+    finish: str = ""
+    cost: float | None = None
+    currency: str = "USD"
+    latency_s: float = 0.0
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True)
