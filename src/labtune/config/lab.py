@@ -43,7 +43,55 @@ class GenerateConfig(Section):
     """How samples are made."""
 
     pipeline: str = Field(
-        "auto", description="Name of the pipeline; auto = `builtin` for the built-in teacher."
+        "auto",
+        description="Name of a pipeline that ships, or a .yaml file in the lab; auto = `builtin` for the "
+        "built-in teacher, `full` for a model behind an endpoint (`simple` asks for about a third as much).",
+    )
+    target: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="Samples aimed at for each leaf by a teacher model; None = 3 for each sentence and table "
+        "cell of a leaf's documents (at least 60), and 60 for a skill.",
+    )
+    rounds: int = Field(
+        6,
+        ge=1,
+        le=100,
+        description="Most rounds over a leaf; each asks with other examples, uncovered passages first, until "
+        "the target is reached or nothing new comes.",
+    )
+    examples: int = Field(
+        3,
+        ge=0,
+        le=20,
+        description="Seeds of the leaf that a prompt shows as examples, drawn anew for each request.",
+    )
+    temperature: float = Field(
+        0.7, ge=0, le=2, description="Sampling temperature of the teacher; judges are asked with 0."
+    )
+    max_tokens: int = Field(
+        2048, ge=16, description="Longest reply of teacher and judge, in tokens of their own counting."
+    )
+    window: int = Field(
+        64,
+        ge=1,
+        le=100_000,
+        description="Source rows (passage and examples) of a leaf that are worked on at once; bounds memory.",
+    )
+    max_failed_fraction: float = Field(
+        0.5,
+        ge=0,
+        le=1,
+        description="Largest share of a leaf's source rows that may come to nothing because requests failed or "
+        "replies were unusable; above it the leaf ends and is reported.",
+    )
+    near_duplicate: float = Field(
+        0.8,
+        gt=0,
+        le=1,
+        description="Estimated Jaccard similarity from which two question-answer pairs of a leaf count as "
+        "the same.",
     )
     phrasings: int = Field(48, ge=1, le=2000, description="Distinct phrasings aimed at for each fact.")
     skill_variants: int = Field(
@@ -151,7 +199,12 @@ class TrainConfig(Section):
     """How the student is tuned."""
 
     method: Literal["full"] = Field("full", description="Which weights are tuned.")
-    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate of AdamW.")
+    optimizer: Literal["adamw", "muon"] = Field(
+        "adamw",
+        description="adamw, or muon for the layers' matrices with AdamW for the rest (for a student that was "
+        "itself trained with Muon).",
+    )
+    learning_rate: float = Field(2e-5, gt=0, description="Peak learning rate.")
     batch_tokens: int = Field(4096, ge=64, description="Tokens per optimiser step, padding not counted.")
     max_length: int = Field(512, ge=32, description="Longest packed row, in tokens.")
     warmup_share: float = Field(
@@ -177,7 +230,14 @@ class TrainConfig(Section):
     evaluations: int = Field(4, ge=1, description="Times per phase that the development exam is asked.")
     patience: int = Field(3, ge=1, description="Evaluations without a better score after which a phase ends.")
     save_steps: int = Field(50, ge=1, description="Optimiser steps between two resume points.")
-    weight_decay: float = Field(0.0, ge=0, description="AdamW weight decay.")
+    weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
+    replicas: int = Field(
+        1,
+        ge=1,
+        le=64,
+        description="Parts of a batch that threads train side by side on copies that share the weights; on a "
+        "CPU two or more are faster for a small student.",
+    )
     precision: Literal["fp32", "bf16"] = Field(
         "bf16", description="Arithmetic of the matrix products; weights and optimiser stay in fp32."
     )
