@@ -1,0 +1,1 @@
+"""Teachers and judges behind an OpenAI-compatible endpoint."""

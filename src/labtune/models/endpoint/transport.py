@@ -1,0 +1,227 @@
+"""Bytes to an endpoint and back: one HTTP session, verified TLS, proxies, the key from the environment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import ssl
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from labtune import __version__
+from labtune.config.endpoint import EndpointConfig
+from labtune.errors import ConfigError, EndpointError
+from labtune.models.endpoint.limiter import DEFAULT_MAXIMUM
+
+CONNECT_SECONDS = 15.0
+
+
+class HttpReply(NamedTuple):
+    """Status, headers and body of a reply."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+class Interrupted(Exception):
+    """No whole reply came, though the endpoint may be well: asking again may help."""
+
+
+class TimedOut(Interrupted):
+    """No reply came in time."""
+
+
+class Unreachable(Interrupted):
+    """No connection could be made. `fatal` = trying again cannot help; `error` is what to tell people."""
+
+    def __init__(self, error: EndpointError, *, fatal: bool) -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.fatal = fatal
+
+
+class Transport:
+    """An HTTP session with one endpoint; use as an async context manager.
+
+    Raises:
+        ConfigError: the variable of `api_key_env` is empty, or `ca_file` is unreadable.
+    """
+
+    def __init__(self, config: EndpointConfig) -> None:
+        self.base = config.endpoint
+        self.secret = read_key(config)
+        self._timeout = aiohttp.ClientTimeout(total=config.timeout_s, sock_connect=CONNECT_SECONDS)
+        self._maximum = config.max_concurrency or DEFAULT_MAXIMUM
+        self._ca_file = config.ca_file
+        self._proxy = _proxy_for(config.endpoint)
+        self._urls: dict[str, URL] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._headers = {
+            "User-Agent": f"labtune/{__version__}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        if self.secret is not None:
+            self._headers["Authorization"] = f"Bearer {self.secret}"
+
+    async def __aenter__(self) -> Transport:
+        secure = urlsplit(self.base).scheme == "https" or (self._proxy or "").startswith("https")
+        context = _tls_context(self._ca_file) if secure else True
+        self._session = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(limit=self._maximum, ssl=context, ttl_dns_cache=300),
+            timeout=self._timeout,
+            headers=self._headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
+        return self
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def post(self, path: str, body: bytes) -> HttpReply:
+        """Send `body` to `base + path`.
+
+        Raises:
+            Interrupted: no whole reply came.
+        """
+        return await self._request("POST", self.base + path, body)
+
+    async def get(self, url: str) -> HttpReply:
+        """Fetch a URL of the same server. Raises as `post` does."""
+        return await self._request("GET", url, None)
+
+    async def post_to(self, url: str, body: bytes) -> HttpReply:
+        """Send `body` to a URL of the same server. Raises as `post` does."""
+        return await self._request("POST", url, body)
+
+    async def _request(self, method: str, url: str, body: bytes | None) -> HttpReply:
+        if self._session is None:
+            raise RuntimeError("the transport is not open")
+        target = self._urls.get(url) or self._urls.setdefault(url, URL(url))
+        try:
+            async with self._session.request(
+                method, target, data=body, proxy=self._proxy, allow_redirects=False
+            ) as reply:
+                return HttpReply(reply.status, reply.headers, await reply.read())
+        except asyncio.TimeoutError as error:
+            raise TimedOut(f"no reply in {self._timeout.total:g} s") from error
+        except aiohttp.ClientError as error:
+            raise self._explained(error) from error
+
+    def _explained(self, error: aiohttp.ClientError) -> Interrupted:
+        found = self._unreachable(error)
+        if found is not None:
+            return found
+        return Interrupted("the connection broke" if isinstance(error, OSError) else _short(error))
+
+    def _unreachable(self, error: aiohttp.ClientError) -> Unreachable | None:
+        where, host = self.base, urlsplit(self.base).hostname
+        if isinstance(error, aiohttp.ClientHttpProxyError):
+            what = f"the proxy refused the way to {where} with status {error.status}"
+            mend = "check HTTPS_PROXY and its user and password, or add the host to NO_PROXY"
+            return Unreachable(EndpointError(what, hint=mend), fatal=True)
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            proxy = urlsplit(self._proxy or "")
+            what = f"the proxy {proxy.hostname}:{proxy.port or 80} cannot be reached on the way to {where}"
+            mend = "check HTTP_PROXY and HTTPS_PROXY, or add the host to NO_PROXY"
+            return Unreachable(EndpointError(what, hint=mend), fatal=False)
+        if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientConnectorSSLError)):
+            return Unreachable(_tls_error(where, error), fatal=True)
+        if isinstance(error, aiohttp.ClientConnectorDNSError):
+            mend = "check the spelling of `endpoint` and the network"
+            what = f"the name {host} of {where} cannot be resolved"
+            return Unreachable(EndpointError(what, hint=mend), fatal=False)
+        if isinstance(error, aiohttp.ClientConnectorError):
+            return Unreachable(_connection_error(where, error), fatal=False)
+        if isinstance(error, aiohttp.InvalidURL):
+            what = f"{where} is not a usable URL"
+            return Unreachable(EndpointError(what, hint="mend `endpoint`"), fatal=True)
+        if isinstance(error, aiohttp.ClientResponseError):
+            what = f"what answers at {where} does not speak HTTP"
+            return Unreachable(EndpointError(what, hint="check port and http/https of `endpoint`"), fatal=False)
+        return None
+
+
+def read_key(config: EndpointConfig) -> str | None:
+    """The API key, from the environment only; None when none is configured.
+
+    Raises:
+        ConfigError: the variable is unset or empty, or holds what no header can carry.
+    """
+    if config.api_key_env is None:
+        return None
+    value = os.environ.get(config.api_key_env, "").strip()
+    if not value:
+        raise ConfigError(
+            f"the environment variable {config.api_key_env} with the key of {config.endpoint} is not set",
+            hint=f"export {config.api_key_env}=...",
+        )
+    if not value.isascii() or not value.isprintable():
+        raise ConfigError(f"the key in {config.api_key_env} holds characters that no HTTP header can carry")
+    return value
+
+
+def _proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for a URL. Read once: looking it up costs more than a request."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in {"localhost", "127.0.0.1", "::1"} or urllib.request.proxy_bypass(parts.netloc):
+        return None
+    proxies = urllib.request.getproxies()
+    found = proxies.get(parts.scheme) or proxies.get("all")
+    if found is None:
+        return None
+    return found if "://" in found else f"http://{found}"
+
+
+def _tls_context(ca_file: str | None) -> ssl.SSLContext:
+    # The default context verifies certificate and host name and reads SSL_CERT_FILE and SSL_CERT_DIR.
+    context = ssl.create_default_context()
+    if ca_file is not None:
+        try:
+            context.load_verify_locations(cafile=Path(ca_file).expanduser())
+        except (OSError, ssl.SSLError) as error:
+            raise ConfigError(
+                f"ca_file {ca_file} holds no certificates that can be read", hint="a PEM file is needed"
+            ) from error
+    return context
+
+
+def _tls_error(where: str, error: aiohttp.ClientError) -> EndpointError:
+    certificate = getattr(error, "certificate_error", None)
+    if isinstance(certificate, ssl.SSLCertVerificationError):
+        return EndpointError(
+            f"the TLS certificate of {where} is not trusted: {certificate.verify_message}",
+            hint="name your organisation's CA: ca_file: ca.pem, or export SSL_CERT_FILE=ca.pem",
+        )
+    return EndpointError(
+        f"no TLS connection can be made with {where}",
+        hint="is it a plain http:// server? then write http:// in `endpoint`",
+    )
+
+
+def _connection_error(where: str, error: aiohttp.ClientConnectorError) -> EndpointError:
+    cause = error.os_error
+    if isinstance(cause, ConnectionRefusedError):
+        return EndpointError(f"nothing listens at {where}", hint="start the server, or mend host and port of `endpoint`")
+    if isinstance(cause, socket.gaierror):
+        return EndpointError(f"the host of {where} cannot be resolved", hint="check the spelling of `endpoint`")
+    reason = cause.strerror or type(cause).__name__
+    return EndpointError(f"{where} cannot be reached: {reason}", hint="check the network, proxy and `endpoint`")
+
+
+def _short(error: Exception) -> str:
+    return " ".join(str(error).split())[:120] or type(error).__name__
