@@ -54,10 +54,22 @@ class Ask:
 
 
 @dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of a fact that people's own ways to ask are built around, with the texts for their slots.
+
+    `kind` names the frames that fit it: something to do, something seen, something needed, two things ...
+    """
+
+    kind: str
+    slots: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Fact:
     """What one passage (or two joined) states: its long answer and the ways to ask for it.
 
-    `second` is the other fact of a joined one; `listed` the lead-in of a list that the passage is an item of.
+    `second` is the other fact of a joined one; `listed` the lead-in of a list that the passage is an item of;
+    `spread` tells of each keyword how many passages of the document hold it (few: it points to this fact).
     """
 
     id: str
@@ -68,6 +80,8 @@ class Fact:
     joined: bool = False
     second: Fact | None = None
     listed: str = ""
+    pieces: tuple[Piece, ...] = ()
+    spread: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,10 @@ class Teacher(Protocol):
         """What a passage states, and the ways to ask for it."""
         ...
 
-    def phrasings(self, fact: Fact, passage: Passage, draw: random.Random) -> Iterator[tuple[Ask, str]]:
-        """Endless phrasings of the fact."""
+    def phrasings(
+        self, fact: Fact, passage: Passage, draw: random.Random, *, plain: bool = False
+    ) -> Iterator[tuple[Ask, str]]:
+        """Endless phrasings of the fact; with `plain`, only whole questions that a short answer fits."""
         ...
 
     def brief(self, question: str, draw: random.Random) -> str:

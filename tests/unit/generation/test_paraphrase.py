@@ -84,9 +84,10 @@ def test_chinese_words_are_swapped_whole() -> None:
     assert "病人要带医保卡吗" in seen
 
 
-def test_keyword_questions_use_one_to_five_words_of_the_pool() -> None:
+def test_search_words_hold_one_that_points_to_the_fact() -> None:
     pool = ("dust bin", "hold", "millilitre", "robot", "floor", "water")
     for seed in range(50):
-        text = keyword_question(pool, (), random.Random(seed))
+        text = keyword_question(pool, (2, 1, 1, 9, 3, 4), (), random.Random(seed))
         used = [word for word in pool if word in text]
-        assert 1 <= len(used) <= 5
+        assert 2 <= len(used) <= 5 or used == ["dust bin"]
+        assert {"dust bin", "hold", "millilitre"} & set(used)

@@ -93,6 +93,7 @@ def _joined_fact(left: Fact, right: Fact, answer: Answer) -> Fact:
         answer=answer,
         asks=left.asks,
         keywords=left.keywords,
+        spread=left.spread,
         joined=True,
         second=right,
     )

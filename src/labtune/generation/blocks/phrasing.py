@@ -18,7 +18,9 @@ from labtune.generation.teachers import Teacher
 LEAST = 12
 # Asked for at least, so that LEAST are left when checks drop some.
 _ASKED = 18
-_LONGEST_SEARCH = 48
+_LONGEST_SEARCH = 80
+# Share of search words among the questions for a joined pair.
+_SEARCHES = 0.3
 _NOISE = re.compile(r"[\W_]+")
 
 
@@ -96,7 +98,7 @@ class Phrasing:
             share = max(_ASKED, number // len(spans))
             brief = (
                 (ask, teacher.brief(question, draw))
-                for ask, question in teacher.phrasings(mine, row.passage, draw)
+                for ask, question in teacher.phrasings(mine, row.passage, draw, plain=True)
                 if ask.family in ("sentence", "statement")
             )
             self._context.count("asked", share)
@@ -116,15 +118,17 @@ def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iter
     second = fact.second
     if second is None:
         return
-    left = teacher.phrasings(replace(fact, joined=False), row.passage, draw)
-    right = teacher.phrasings(second, row.passage, draw)
-    for (first_ask, first), (second_ask, other) in zip(left, right, strict=False):
-        if first_ask.form == "keyword" and second_ask.form == "keyword":
-            if len(first) + len(other) <= _LONGEST_SEARCH:
-                yield Ask("", "keyword", family="keyword"), f"{first} {other}"
-        elif first_ask.family == second_ask.family == "sentence" and not (
-            first_ask.polarity or second_ask.polarity
-        ):
-            combined = teacher.both(first, other)
-            if combined:
-                yield Ask("", "joined", family="sentence"), combined
+    halves = (replace(fact, joined=False), second)
+    plain = [teacher.phrasings(half, row.passage, draw, plain=True) for half in halves]
+    searches = [teacher.phrasings(replace(half, asks=(), pieces=()), row.passage, draw) for half in halves]
+    while True:
+        # What does not fit together yields nothing, so that the tries of the caller come to an end.
+        if draw.random() < _SEARCHES:
+            first, other = (next(search)[1] for search in searches)
+            text = f"{first} {other}" if len(first) + len(other) <= _LONGEST_SEARCH else ""
+            yield Ask("", "keyword", family="keyword"), text
+            continue
+        (first_ask, first), (second_ask, other) = (next(half) for half in plain)
+        whole = first_ask.family == second_ask.family == "sentence"
+        fits = whole and not (first_ask.polarity or second_ask.polarity)
+        yield Ask("", "joined", family="sentence"), teacher.both(first, other) if fits else ""

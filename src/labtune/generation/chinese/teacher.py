@@ -75,15 +75,17 @@ class ChineseTeacher:
             topics=_question_words(passage.text),
         )
 
-    def phrasings(self, fact: Fact, passage: Passage, draw: random.Random) -> Iterator[tuple[Ask, str]]:
-        """Endless phrasings of a fact."""
+    def phrasings(
+        self, fact: Fact, passage: Passage, draw: random.Random, *, plain: bool = False
+    ) -> Iterator[tuple[Ask, str]]:
+        """Endless phrasings of a fact, of each family its share; with `plain`, only whole questions."""
         sentence = [ask for ask in fact.asks if ask.family in ("sentence", "yes_no")]
         mentions = [ask for ask in fact.asks if ask.family == "mention"]
         weights = [ask.weight for ask in sentence]
         for ask in [ask for ask in fact.asks if ask.family == "cloze"][:1]:
             yield ask, ask.text
         while True:
-            roll = draw.random()
+            roll = draw.random() if not (plain and sentence) else 0.0
             if sentence and roll < 0.68:
                 ask = draw.choices(sentence, weights)[0]
                 yield ask, phrase(ask, draw)

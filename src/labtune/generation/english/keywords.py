@@ -71,22 +71,33 @@ def question_words(clauses: Sequence[Clause], measure: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(words))
 
 
-def keyword_question(pool: Sequence[str], leads: Sequence[str], draw: random.Random) -> str:
-    """One search-box question (marked): one to five words of the pool, most often two or three."""
-    size = min(len(pool), draw.choice((1, 2, 2, 3, 3, 3, 4, 5)))
-    if size == 1 and len(pool) > 1 and not all(" " in word for word in pool[:2]):
-        size = 2
-    places = sorted(draw.sample(range(len(pool)), size))
-    if places[0] > (len(pool) - 1) // 2:
-        # Words of the heading or verbs alone say too little.
-        places[0] = draw.randrange((len(pool) + 1) // 2)
-    if draw.random() < 0.35:
+def keyword_question(
+    pool: Sequence[str], spread: Sequence[int], leads: Sequence[str], draw: random.Random
+) -> str:
+    """One search-box question (marked): two to five words of the pool, at least one that points to the fact.
+
+    Args:
+        pool: marked words and compounds in the order of the sentence.
+        spread: for each of them, how many passages of the document hold it.
+        leads: question words that fit.
+        draw: the fact's own generator.
+    """
+    size = min(len(pool), draw.choice((2, 2, 3, 3, 3, 4, 4, 5)))
+    rarest = min(spread)
+    first = draw.choice([place for place, count in enumerate(spread) if count <= rarest + 1])
+    if rarest == 1 and " " in pool[first] and spread[first] == 1 and draw.random() < 0.15:
+        size = 1
+    places = [first]
+    while len(places) < size:
+        rest = [place for place in range(len(pool)) if place not in places]
+        places.append(draw.choices(rest, [1 / spread[place] for place in rest])[0])
+    if draw.random() < 0.5:
+        places.sort()
+    else:
         draw.shuffle(places)
     words = [pool[place] for place in places]
-    if len(words) == 1 and words[0][:1].isdigit() and len(pool) > 1:
-        words.append(pool[0] if places[0] else pool[1])
     while len(words) > 1 and sum(len(word.split()) for word in words) > _MOST_WORDS:
         words.pop()
     if leads and draw.random() < 0.3:
-        words.insert(0, draw.choice(leads))
+        words.insert(0 if draw.random() < 0.7 else len(words), draw.choice(leads))
     return " ".join(words)

@@ -13,6 +13,8 @@ VERB, NOUN, ADJECTIVE, ADVERB = "\x01", "\x02", "\x03", "\x04"
 NAME, NAMES = "\x05", "\x06"
 PARTS = {VERB: "verb", NOUN: "noun", ADJECTIVE: "adjective", ADVERB: "adverb"}
 _MARKS = re.compile("[\x01-\x04]")
+# Addresses and other odd words are never swapped.
+_ORDINARY = re.compile(r"[^\W\d_]+(?:[-'’][^\W\d_]+)*")
 _PERSON = {"your": "my", "yours": "mine", "yourself": "myself", "you're": "I'm"}
 _TAGS = {"VERB": VERB, "?": NOUN, "NOUN": NOUN, "ADJ": ADJECTIVE, "ADV": ADVERB}
 
@@ -58,7 +60,7 @@ def _word(token: Token, previous: Token | None, *, lower: bool, mark: bool) -> s
     text = token.text
     if lower and token.start == 0 and token.tag not in ("PROPN",) and low != "i" and not text[1:2].isupper():
         text = text[0].lower() + text[1:]
-    if not mark or text[:1].isupper() or not text[:1].isalpha():
+    if not mark or text[:1].isupper() or not _ORDINARY.fullmatch(text):
         return text
     return _TAGS.get(token.tag, "") + text
 

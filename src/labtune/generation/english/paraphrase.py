@@ -24,6 +24,12 @@ _SITES = re.compile(
 )
 # Shares of the questions with an aside; measured on development questions (docs/log.md).
 _ASIDE_BEFORE, _ASIDE_AFTER = 0.2, 0.12
+# Share of the questions that do not name the document's subject, and what they say instead.
+_UNNAMED = 0.22
+_PRONOUNS = ("it", "it", "this thing", "mine")
+_DETAIL = re.compile("(?<=\\b(?:the|our) )\x03[\\w-]+ (?=\x02)")
+_APART = re.compile(r"\b(\w+) (up|out|off|down|away|on|in|back) (it|them)\b")
+_THINNED = 0.15
 _ARTICLES = re.compile(r"\b(a|an) (?=[a-z])", re.I)
 _PERFECT = re.compile(r"\b(?:is|are|was|were|be|been|being|has|have|had|get)(?: \w+){0,4} $", re.I)
 
@@ -133,8 +139,12 @@ def _shape(forms: frozenset[str], before: str) -> str:
     return "part" if "past" not in forms or _PERFECT.search(before) else "past"
 
 
-def name_it(text: str, names: Names, draw: random.Random) -> str:
-    """Fill the name slots."""
+def name_it(text: str, names: Names, draw: random.Random, *, pronoun: bool = False) -> str:
+    """Fill the name slots; with `pronoun`, now and then by `it`, `this thing` or `mine`."""
+    if pronoun and NAME in text and draw.random() < _UNNAMED:
+        # `mine` is said of what readers own: the document's names say `my` then.
+        own = any(name.startswith("my ") for name in names.one)
+        text = text.replace(NAME, draw.choice(_PRONOUNS if own else _PRONOUNS[:1]))
     while NAME in text:
         text = text.replace(NAME, _pick(names.one, draw) or "it", 1)
     while NAMES in text:
@@ -155,24 +165,24 @@ def phrase(ask: Ask, names: Names, heading: str, draw: random.Random) -> str:
     roll = draw.random()
     indirect = bool(ask.indirect) and ask.family == "sentence" and roll < 0.25
     text = ask.indirect if indirect else ask.text
-    text = swap(text, draw, draw.choice((0, 0, 1, 1, 1, 2, 2, 3)))
-    text = strip(name_it(text, names, draw))
+    text = swap(thin(text, draw), draw, draw.choice((0, 0, 1, 1, 1, 2, 2, 3)))
+    text = strip(name_it(text, names, draw, pronoun=ask.form not in ("definition", "who", "list")))
     text = text[0].upper() + text[1:] if not indirect else text
     if indirect:
         text = draw.choice(frames["wrappers_indirect"]).format(i=text)
     elif ask.family == "statement":
-        text = _wrap(draw.choice(frames["wrappers_statement"]), text)
+        text = wrap(draw.choice(frames["wrappers_statement"]), text)
     elif ask.family == "sentence" and roll < 0.4:
-        text = _wrap(draw.choice(frames["wrappers_direct"]), text)
+        text = wrap(draw.choice(frames["wrappers_direct"]), text)
     elif ask.family == "sentence" and roll < 0.45 and heading and len(heading.split()) <= 3:
         text = f"{heading}: {lower_first(text)}"
     text = text[0].upper() + text[1:]
     if ask.family in ("sentence", "statement"):
-        text = _with_aside(text, draw)
-    return _spell(text, draw)
+        text = with_aside(text, draw)
+    return spell(text, draw)
 
 
-def _with_aside(text: str, draw: random.Random) -> str:
+def with_aside(text: str, draw: random.Random) -> str:
     """The question between other things that people say, for a part of the questions."""
     roll = draw.random()
     asides = load_lexicon("asides")["en"]
@@ -183,8 +193,26 @@ def _with_aside(text: str, draw: random.Random) -> str:
     return text
 
 
-def _wrap(wrapper: str, text: str) -> str:
+def wrap(wrapper: str, text: str) -> str:
+    """The question inside a wrapper."""
     return wrapper.format(q=lower_first(text), Q=text)
+
+
+def close_up(text: str) -> str:
+    """`clear out it` -> `clear it out`."""
+    return _APART.sub(_closed, text)
+
+
+def _closed(match: re.Match[str]) -> str:
+    verb, particle, pronoun = match.groups()
+    form = verb_form(verb.lower())
+    known = form is not None and f"{form.lemma} {particle}" in synonyms("verb")
+    return f"{verb} {pronoun} {particle}" if known else match.group()
+
+
+def thin(text: str, draw: random.Random) -> str:
+    """Leave an adjective out now and then: `the damp mop cloth` -> `the mop cloth`."""
+    return _DETAIL.sub("", text, count=1) if draw.random() < _THINNED else text
 
 
 def lower_first(text: str) -> str:
@@ -196,7 +224,7 @@ def lower_first(text: str) -> str:
     return text[0].lower() + text[1:] if first.rstrip(",:!.") in question else text
 
 
-def _spell(text: str, draw: random.Random) -> str:
+def spell(text: str, draw: random.Random) -> str:
     """Casual spelling for a part of the questions, as people type."""
     roll = draw.random()
     if roll < 0.12:

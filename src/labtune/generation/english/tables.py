@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from labtune.generation.english.inflect import article, third_person, verb_form
 from labtune.generation.english.marks import NAME, render
 from labtune.generation.english.names import Names
+from labtune.generation.english.situations import row_pieces
 from labtune.generation.english.tag import tag
 from labtune.generation.lexicon import word_set
-from labtune.generation.rows import Ask
+from labtune.generation.rows import Ask, Piece
 from labtune.types import TableStatement
 
 _SIGNS = word_set("en_words", "signs")
+_MEANINGS = ("meaning", "cause", "problem", "what it means", "reason", "explanation")
+_REMEDIES = ("what to do", "action", "remedy", "solution", "fix", "measure", "what you do", "help")
 
 
 def row_asks(statement: TableStatement, start: int, end: int, names: Names, topic: str = "") -> Iterator[Ask]:
@@ -22,13 +25,26 @@ def row_asks(statement: TableStatement, start: int, end: int, names: Names, topi
     label = statement.column.lower().strip(" ?:")
     value_start = _value_start(statement, start, end)
     short = (value_start, value_start + len(statement.value)) if value_start is not None else None
-    if label in ("meaning", "cause", "problem", "what it means", "reason", "explanation"):
+    if label in _MEANINGS:
         yield from _meaning(row, statement.row, names, short)
-    elif label in ("what to do", "action", "remedy", "solution", "fix", "measure", "what you do", "help"):
+    elif label in _REMEDIES:
         yield from _remedy(row, names, short)
     else:
         yield from _attribute(row, column, short)
     yield from _reverse(statement, row, names)
+
+
+def cell_pieces(statement: TableStatement) -> Iterator[Piece]:
+    """What people's own ways to ask for the cell are built around."""
+    label = statement.column.lower().strip(" ?:")
+    first, _, colour = statement.row.lower().partition(" ")
+    yield from row_pieces(
+        render(tag(_low(statement.row))),
+        render(tag(_low(statement.column))),
+        tag(statement.value.strip(" .")),
+        light=f"{first} {colour}" if colour and _light(statement.row) else "",
+        problem=label in (*_MEANINGS, *_REMEDIES),
+    )
 
 
 def _low(text: str) -> str:

@@ -11,6 +11,7 @@ from itertools import pairwise
 from labtune.artifact import content_hash
 from labtune.generation.english.adjuncts import TIME_UNITS
 from labtune.generation.english.clause import Clause
+from labtune.generation.english.frames import FORMS, WEIGHTS, lead_in, situation, tidy_lead
 from labtune.generation.english.inflect import is_plural
 from labtune.generation.english.instructions import instruction_asks
 from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
@@ -19,13 +20,22 @@ from labtune.generation.english.measures import find_measure, measure_asks, topi
 from labtune.generation.english.names import Names, Sentence, analyse, find_names, lower_words
 from labtune.generation.english.paraphrase import keyword_text, lower_first, phrase
 from labtune.generation.english.questions import clause_asks
+from labtune.generation.english.situations import clause_pieces, thing_pieces
 from labtune.generation.english.speaker import Speaker, speaker
-from labtune.generation.english.tables import row_asks
-from labtune.generation.english.tag import Token, noun_phrases
+from labtune.generation.english.tables import cell_pieces, row_asks
+from labtune.generation.english.tag import Token, noun_phrases, plural_phrase
 from labtune.generation.lexicon import load_lexicon
-from labtune.generation.rows import Answer, Ask, Fact, Passage
+from labtune.generation.rows import Answer, Ask, Fact, Passage, Piece
 
+# Share of instructions among the sentences of a text that tells its readers what to do.
+_GUIDE = 0.15
+_LONGEST_PIECE = 34
 _POINTING = re.compile(r"\b(?:these|this|following|follows?)\b")
+# Where the draw of a phrasing falls: situations first, then plain questions, mentions, search words.
+_SITUATIONS, _SENTENCES, _MENTIONS = 0.34, 0.72, 0.76
+_PLAIN = (_SITUATIONS + _SENTENCES) / 2
+# Share of the plain questions that begin with a sentence about what they ask.
+_STORIES = 0.5
 
 
 @dataclass(slots=True)
@@ -38,6 +48,9 @@ class EnglishTeacher:
     lower: frozenset[str] = frozenset()
     title: tuple[str, ...] = ()
     defined: dict[tuple[str, str], int] = field(default_factory=dict)
+    guide: bool = False
+    lowered: tuple[str, ...] = ()
+    spreads: dict[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Analyse the document once: words, clauses, names."""
@@ -49,6 +62,18 @@ class EnglishTeacher:
         self.sentences = analyse(items, self.lower)
         plain = [s for s, p in zip(self.sentences, self.passages, strict=True) if p.statement is None]
         self.names = find_names(self.passages[0].document.title if self.passages else "", plain)
+        orders = sum(bool(s.clauses) and s.clauses[0].imperative for s in plain)
+        self.guide = orders > _GUIDE * len(plain)
+        self.lowered = tuple(passage.text.lower() for passage in self.passages)
+
+    def spread(self, marked: str) -> int:
+        """In how many passages the words stand (names of the document's subject: in all of them)."""
+        text = re.sub(r"^(?:the|a|an|my) ", "", strip(marked).lower())
+        if text in (NAME, NAMES):
+            return len(self.lowered)
+        if text not in self.spreads:
+            self.spreads[text] = sum(text in passage for passage in self.lowered)
+        return self.spreads[text]
 
     def answer(self, passage: Passage) -> Answer:
         """The sentence itself; a leading pronoun is replaced by what it stands for, quoted from before."""
@@ -68,16 +93,21 @@ class EnglishTeacher:
         """What a passage states and the ways to ask for it."""
         sentence = self.sentences[passage.index]
         asks: list[Ask] = []
+        pieces: list[Piece] = []
         if passage.statement is not None:
             asks.extend(row_asks(passage.statement, passage.start, passage.end, self.names))
+            pieces.extend(cell_pieces(passage.statement))
         else:
             for clause in sentence.clauses:
                 asks.extend(self._clause_asks(clause, sentence, passage))
+                pieces.extend(self._clause_pieces(clause, sentence, passage))
             asks.extend(_list_asks(passage.text))
             if passage.text.endswith(":"):
                 # The words after a colon stand elsewhere: a question must not repeat `these`.
                 asks = [ask for ask in asks if not _POINTING.search(ask.text)]
-        asks.extend(self._mentions(sentence))
+        phrases = self._phrases(sentence)
+        asks.extend(self._mentions(phrases))
+        pieces.extend(thing_pieces([(*item, self.spread(item[0])) for item in phrases], guide=self.guide))
         if passage.statement is None:
             asks.extend(_cloze(passage, asks))
         pool = keyword_pool(sentence.tokens, passage.chunk.heading)
@@ -88,6 +118,8 @@ class EnglishTeacher:
             answer=self.answer(passage),
             asks=tuple(self._frozen(ask) for ask in _sound(asks)),
             keywords=tuple(self._frozen_text(word) for word in pool),
+            spread=tuple(max(1, self.spread(word)) for word in pool),
+            pieces=tuple(dict.fromkeys(map(self._frozen_piece, pieces))),
             topics=question_words(sentence.clauses, _measure(sentence.clauses)),
         )
 
@@ -99,6 +131,16 @@ class EnglishTeacher:
         for word in self.title:
             text = text.replace(NOUN + word, word)
         return text
+
+    def _frozen_piece(self, piece: Piece) -> Piece:
+        return Piece(piece.kind, tuple((name, self._frozen_text(text)) for name, text in piece.slots))
+
+    def _clause_pieces(self, clause: Clause, sentence: Sentence, passage: Passage) -> Iterator[Piece]:
+        who = speaker(clause, sentence, self.names, self._referent(sentence, passage))
+        if who is not None and not passage.text.endswith(":"):
+            for piece in clause_pieces(who, guide=self.guide):
+                if sum(len(strip(text).split()) for _, text in piece.slots) <= _LONGEST_PIECE:
+                    yield piece
 
     def _clause_asks(self, clause: Clause, sentence: Sentence, passage: Passage) -> Iterator[Ask]:
         who = speaker(clause, sentence, self.names, self._referent(sentence, passage))
@@ -132,48 +174,66 @@ class EnglishTeacher:
             else name
         )
 
-    def _mentions(self, sentence: Sentence) -> Iterator[Ask]:
-        frames = load_lexicon("en_questions")
-        phrases: list[str] = []
+    def _phrases(self, sentence: Sentence) -> list[tuple[str, bool]]:
+        """The things that a sentence names: marked text and whether it is a plural."""
+        phrases: dict[str, bool] = {}
         for start, end in noun_phrases(sentence.tokens):
             words = sentence.tokens[start:end]
             if not _mentionable(words, sentence.tokens[start - 1] if start else None):
                 continue
             if words[0].tag == "DET" and words[0].low not in ("the", "a", "an"):
                 words = words[1:]
-            text = self.names.slot(words) or render(words)
-            phrases.append(text)
-        phrases = list(dict.fromkeys(phrases))[:6]
-        for text in phrases:
+            phrases.setdefault(self.names.slot(words) or render(words), plural_phrase(words))
+        return list(phrases.items())[:6]
+
+    def _mentions(self, phrases: Sequence[tuple[str, bool]]) -> Iterator[Ask]:
+        frames = load_lexicon("en_questions")
+        # What other sentences name too says too little by itself.
+        alone = [text for text, _ in phrases if self.spread(text) == 1] or [text for text, _ in phrases[:1]]
+        for text in alone:
             for frame in frames["mentions"] if text not in (NAME, NAMES) else ():
                 yield Ask(frame.format(n=text), "mention", weight=1, family="mention")
-        for left, right in pairwise(phrases):
+        for (left, _), (right, _) in pairwise(phrases):
             for frame in frames["mention_pairs"]:
                 yield Ask(frame.format(n=left, m=right), "mention_pair", weight=1, family="mention")
 
-    def phrasings(self, fact: Fact, passage: Passage, draw: random.Random) -> Iterator[tuple[Ask, str]]:
-        """Endless phrasings of a fact: first every plain question, then variants by family."""
+    def phrasings(
+        self, fact: Fact, passage: Passage, draw: random.Random, *, plain: bool = False
+    ) -> Iterator[tuple[Ask, str]]:
+        """Endless phrasings of a fact, of each family its share; with `plain`, only whole questions."""
         heading = passage.chunk.heading[-1] if len(passage.chunk.heading) > 1 else ""
         sentence_asks = [ask for ask in fact.asks if ask.family in ("sentence", "statement")]
         mentions = [ask for ask in fact.asks if ask.family == "mention"]
-        cloze = [ask for ask in fact.asks if ask.family == "cloze"]
         weights = [ask.weight * (0.5 if ask.form == "yes_no" else 1) for ask in sentence_asks]
-        for ask in cloze[:1]:
+        things = [piece for piece in fact.pieces if piece.kind == "thing"]
+        pieces = [piece for piece in fact.pieces if piece.kind != "thing"]
+        shares = _piece_weights(pieces)
+        told = min(_SITUATIONS, 0.035 * sum(shares))
+        for ask in [ask for ask in fact.asks if ask.family == "cloze"][:1]:
             yield ask, strip(ask.text)
         while True:
-            roll = draw.random()
-            if sentence_asks and roll < 0.66:
+            roll = draw.random() if not (plain and sentence_asks) else _PLAIN
+            if pieces and roll < told:
+                piece = draw.choices(pieces, shares)[0]
+                yield Ask("", FORMS[piece.kind], family="situation"), situation(piece, self.names, draw)
+            elif sentence_asks and roll < _SENTENCES:
                 ask = draw.choices(sentence_asks, weights)[0]
-                yield ask, phrase(ask, self.names, heading, draw)
-            elif mentions and roll < (0.71 if sentence_asks else 0.6):
+                moved = lead_in(ask, things, draw) if draw.random() < _STORIES else None
+                text = phrase(moved or ask, self.names, heading, draw)
+                yield moved or ask, tidy_lead(text)
+            elif mentions and roll < (_MENTIONS if sentence_asks else 0.6):
                 ask = draw.choice(mentions)
                 yield ask, phrase(ask, self.names, "", draw)
             else:
-                text = keyword_question(fact.keywords or (passage.text,), fact.topics, draw)
-                shown = keyword_text(text, self.names, draw)
-                if draw.random() < 0.15:
-                    shown = str(draw.choice(load_lexicon("en_questions")["keyword_wrappers"])).format(k=shown)
-                yield Ask(text, "keyword", family="keyword"), shown
+                yield self._search(fact, passage, draw)
+
+    def _search(self, fact: Fact, passage: Passage, draw: random.Random) -> tuple[Ask, str]:
+        """Words as people type them into a search box."""
+        text = keyword_question(fact.keywords or (passage.text,), fact.spread or (1,), fact.topics, draw)
+        shown = keyword_text(text, self.names, draw)
+        if draw.random() < 0.15:
+            shown = str(draw.choice(load_lexicon("en_questions")["keyword_wrappers"])).format(k=shown)
+        return Ask(text, "keyword", family="keyword"), shown
 
     def brief(self, question: str, draw: random.Random) -> str:
         """The question with a request for a short answer."""
@@ -209,6 +269,14 @@ def _list_asks(text: str) -> Iterator[Ask]:
         "list",
         weight=2,
     )
+
+
+def _piece_weights(pieces: Sequence[Piece]) -> list[float]:
+    """Kinds share the draw by their weight, however many pieces of a kind a fact has."""
+    counts: dict[str, int] = {}
+    for piece in pieces:
+        counts[piece.kind] = counts.get(piece.kind, 0) + 1
+    return [WEIGHTS.get(piece.kind, 3) / counts[piece.kind] for piece in pieces]
 
 
 def _mentionable(words: list[Token], before: Token | None) -> bool:
