@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from labtune.artifact import Curated, content_hash, write_json, write_text
+from labtune.artifact import Curated, content_hash
 from labtune.config.lab import GenerateConfig
-from labtune.errors import GenerationError
 from labtune.generation.coverage import leaf_coverage
 from labtune.generation.lexicon import lexicon_hash
+from labtune.generation.outcome import check_floors, only_exam, outcome, write_results
 from labtune.generation.pipeline import Pipeline, load_pipeline
 from labtune.generation.result import (
     LeafResult,
@@ -24,10 +23,12 @@ from labtune.generation.result import (
 from labtune.generation.rows import BlockContext, Row
 from labtune.generation.seeds import held_out_guard, knowledge_seed_samples
 from labtune.generation.skills import skill_samples
-from labtune.types import Chunk, Document, Json, Leaf, Message, RunContext, Sample, Span, StageOutcome
+from labtune.types import Chunk, Document, Leaf, Message, RunContext, Sample, Span, StageOutcome
 
 GENERATOR_VERSION = "4"
 """Goes up when rules change what a leaf gives; word lists and pipelines enter the key by themselves."""
+RULE_SETTINGS = ("pipeline", "phrasings", "skill_variants")
+"""Settings that the built-in teacher's samples depend on."""
 _SHOW_EVERY = 400
 
 
@@ -35,7 +36,8 @@ def generate(curated: Curated, *, config: GenerateConfig, run: RunContext, teach
     """Write samples.jsonl, rejected.jsonl, funnel.json and coverage.json to `run.out_dir`.
 
     Raises:
-        GenerationError: a leaf ended below `config.min_samples`; names leaf, step and likely cause.
+        GenerationError: leaves ended below `config.min_samples`; all are done by then, and the error names
+            each with step and likely cause.
         ConfigError: the pipeline is unknown or malformed.
     """
     pipeline = load_pipeline("builtin" if config.pipeline == "auto" else config.pipeline)
@@ -52,10 +54,10 @@ def generate(curated: Curated, *, config: GenerateConfig, run: RunContext, teach
         results[leaf.path] = job.result()
         kept += len(results[leaf.path].samples)
         _report_leaf(run, leaf, results[leaf.path], config)
-        _check_floor(leaf, results[leaf.path], config)
     _progress(run, "", len(leaves), len(leaves), kept)
-    _write(run.out_dir, results)
-    return _outcome(results, config)
+    write_results(run.out_dir, results)
+    check_floors(leaves, results, config)
+    return outcome(results, config)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +74,7 @@ class _Job:
 
     def key(self) -> str:
         """Everything that the leaf's rows depend on."""
-        settings = self.config.model_dump(exclude={"min_samples", "coverage_floor"})
+        settings = self.config.model_dump(include=set(RULE_SETTINGS))
         blocks = [(spec.name, spec.type, spec.config.model_dump()) for spec in self.pipeline.blocks]
         return content_hash(
             self.leaf,
@@ -182,7 +184,7 @@ def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: Genera
         text = (
             "the built-in teacher rewords the seeds of a skill; inventing new examples needs a teacher model"
         )
-        if _only_exam(leaf):
+        if only_exam(leaf):
             text = "all its seeds are held out for the exam: nothing is trained from it"
         run.emit("notice", {"leaf": leaf.path, "text": text})
     share = result.coverage.get("share")
@@ -190,66 +192,3 @@ def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: Genera
         floor = f"{config.coverage_floor:.1%}"
         text = f"samples state {share:.1%} of the sentences and table cells, less than {floor}"
         run.emit("notice", {"leaf": leaf.path, "text": text})
-
-
-def _only_exam(leaf: Leaf) -> bool:
-    """True for a skill whose seeds all belong to the exam: that is what the lab asked for, not a failure."""
-    return leaf.kind != "knowledge" and bool(leaf.seeds) and all(seed.held_out for seed in leaf.seeds)
-
-
-def _check_floor(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> None:
-    if len(result.samples) >= config.min_samples or _only_exam(leaf):
-        return
-    step, cause = _likely_cause(leaf, result)
-    raise GenerationError(
-        f"{leaf.path} ended with {len(result.samples)} samples, fewer than {config.min_samples}: "
-        f"step {step!r}, {cause}",
-        hint="look at rejected.jsonl and funnel.json of the leaf, or lower generate.min_samples",
-    )
-
-
-def _likely_cause(leaf: Leaf, result: LeafResult) -> tuple[str, str]:
-    if leaf.kind != "knowledge":
-        return "seeds", "the leaf has no seeds that are not held out"
-    rejected: dict[str, int] = {
-        name.removeprefix("rejected:"): int(count)
-        for name, count in result.funnel.items()
-        if name.startswith("rejected:")
-    }
-    if not result.funnel.get("passages"):
-        return "passages", "its documents hold no sentences"
-    if rejected:
-        worst = max(sorted(rejected), key=lambda name: rejected[name])
-        return "check", f"{rejected[worst]} rows were dropped as {worst}"
-    return "phrasing", "its documents are too short for so many samples"
-
-
-def _write(folder: Path, results: Mapping[str, LeafResult]) -> None:
-    for name in ("samples", "rejected"):
-        lines = [line for path in sorted(results) for line in getattr(results[path], name)]
-        write_text(folder / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
-    write_json(folder / "funnel.json", {path: results[path].funnel for path in sorted(results)})
-    write_json(
-        folder / "coverage.json",
-        {path: results[path].coverage for path in sorted(results) if results[path].coverage},
-    )
-
-
-def _outcome(results: Mapping[str, LeafResult], config: GenerateConfig) -> StageOutcome:
-    kept = sum(len(result.samples) for result in results.values())
-    rejected = sum(len(result.rejected) for result in results.values())
-    cached = sum(result.cached for result in results.values())
-    low = [
-        path for path in sorted(results) if results[path].coverage.get("share", 1.0) < config.coverage_floor
-    ]
-    counts: dict[str, Json] = {
-        "leaves": len(results),
-        "samples": kept,
-        "rejected": rejected,
-        "leaves_from_cache": cached,
-        "leaves_below_coverage": list(low),
-    }
-    summary = f"{kept:,} samples of {len(results)} leaves"
-    if low:
-        summary += f"; coverage below {config.coverage_floor:.0%}: {', '.join(low)}"
-    return StageOutcome(counts, summary)

@@ -179,6 +179,29 @@ def test_a_leaf_below_its_floor_is_named_with_step_and_cause(tmp_path: Path) -> 
     )
 
 
+def test_leaves_that_give_too_little_are_named_after_all_leaves_are_done(tmp_path: Path) -> None:
+    empty = [
+        leaf_of(f"compositional_skills/{name}", kind="compositional_skill", seeds=()) for name in ("a", "z")
+    ]
+    run = _run(tmp_path, "out")
+    with pytest.raises(GenerationError) as caught:
+        generate(
+            curated_of(tmp_path / "c", {empty[0]: None, SKILL: None, empty[1]: None}),
+            config=SMALL,
+            run=run,
+            teacher="builtin",
+        )
+    assert "compositional_skills/a ended" in caught.value.message
+    assert "compositional_skills/z ended" in caught.value.message
+    assert "1 other leaf is done and kept" in caught.value.message
+    funnel = read_json(run.out_dir / "funnel.json")
+    assert {path: entry["kept"] > 0 for path, entry in funnel.items()} == {
+        "compositional_skills/a": False,
+        SKILL.path: True,
+        "compositional_skills/z": False,
+    }
+
+
 def test_a_skill_that_is_only_examined_is_no_failure(tmp_path: Path) -> None:
     seeds = (_seed(1, "Write.", "Text.", held_out=True),)
     leaf = leaf_of("compositional_skills/exam", kind="compositional_skill", seeds=seeds)
