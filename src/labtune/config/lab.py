@@ -67,11 +67,17 @@ class GenerateConfig(Section):
         le=20,
         description="Seeds of the leaf that a prompt shows as examples, drawn anew for each request.",
     )
-    temperature: float = Field(
-        0.7, ge=0, le=2, description="Sampling temperature of the teacher; judges are asked with 0."
+    temperature: float | None = Field(
+        None,
+        ge=0,
+        le=2,
+        description="Sampling temperature of all requests to the teacher; None = what each step of the "
+        "pipeline says.",
     )
-    max_tokens: int = Field(
-        2048, ge=16, description="Longest reply of teacher and judge, in tokens of their own counting."
+    max_tokens: int | None = Field(
+        None,
+        ge=16,
+        description="Longest reply of the teacher, in tokens; None = what each step of the pipeline says.",
     )
     window: int = Field(
         64,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from labtune.types import Json, Rejection
@@ -13,15 +13,15 @@ SHOWN = 3
 _SHOWN_CHARACTERS = 400
 
 CLASSES: Mapping[str, frozenset[str]] = {
-    "unparsable": frozenset({"malformed", "unparsable", "empty", "too_long", "no_question"}),
-    "judged_out": frozenset({"judged_out", "filtered"}),
+    "unparsable": frozenset({"unparsable", "empty_reply", "empty_field", "empty", "too_long"}),
+    "judged_out": frozenset(),
     "duplicate": frozenset({"duplicate", "near_duplicate"}),
     "wrong_language": frozenset({"wrong_language"}),
     "ungrounded": frozenset({"number_not_in_document", "name_not_in_document", "nothing_quoted"}),
     "exam": frozenset({"exam_question"}),
-    "failed": frozenset({"request_failed"}),
+    "failed": frozenset({"request_failed", "prompt_failed", "template_failed", "block_failed"}),
 }
-"""Class of the funnel -> reasons; what stands nowhere counts as judged out when a judge's step dropped it."""
+"""Class of the funnel -> reasons of steps and checks. All others are a judge's or a filter's."""
 
 _REMEDIES: Mapping[str, tuple[str, str]] = {
     "unparsable": (
@@ -56,8 +56,7 @@ _REMEDIES: Mapping[str, tuple[str, str]] = {
 class Funnel:
     """Counts a leaf's rows on their way and keeps the first rejections of every reason."""
 
-    def __init__(self, judges: Sequence[str] = ()) -> None:
-        self._judges = frozenset(judges)
+    def __init__(self) -> None:
         self.asked = 0
         self.produced = 0
         self.rejected: Counter[tuple[str, str]] = Counter()
@@ -73,14 +72,9 @@ class Funnel:
     def classes(self) -> dict[str, int]:
         """Rejections by class."""
         counts = dict.fromkeys(CLASSES, 0)
-        for (step, reason), count in self.rejected.items():
-            counts[self.class_of(step, reason)] += count
+        for (_, reason), count in self.rejected.items():
+            counts[class_of(reason)] += count
         return counts
-
-    def class_of(self, step: str, reason: str) -> str:
-        """The class of a reason."""
-        found = next((name for name, reasons in CLASSES.items() if reason in reasons), None)
-        return found or "judged_out"
 
     def cause(self) -> tuple[str, str, str]:
         """Class, likely cause and remedy of the greatest loss."""
@@ -104,6 +98,11 @@ class Funnel:
             **{f"rejected:{reason}": count for reason, count in sorted(reasons.items())},
             "examples": {reason: self._examples[reason] for reason in sorted(self._examples)},
         }
+
+
+def class_of(reason: str) -> str:
+    """The class of a reason."""
+    return next((name for name, reasons in CLASSES.items() if reason in reasons), "judged_out")
 
 
 def _short(value: Json) -> Json:
