@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from importlib.resources import files
-from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import ValidationError
 
 from labtune.config.section import Section
 from labtune.errors import ConfigError
 from labtune.generation.rows import BlockContext, Row, RowBlock
+from labtune.generation.shipped import find_pipeline
+from labtune.generation.yaml_file import at, compose, fields_of, scalar, settings_of
 from labtune.registry import Registry
 
 BLOCKS: Registry[Any] = Registry(
@@ -31,6 +29,8 @@ BLOCKS: Registry[Any] = Registry(
     },
     group="labtune.blocks",
 )
+LEAF_SECTIONS = ("knowledge", "freeform_skill", "grounded_skill")
+"""Keys of the pipelines that ask teacher models (see `flow.pipeline`)."""
 _PIPELINE_KEYS = ("name", "about", "blocks")
 _BLOCK_KEYS = ("name", "type", "config")
 
@@ -67,19 +67,8 @@ def load_pipeline(name: str) -> Pipeline:
     Raises:
         ConfigError: no such pipeline, unknown key or block (nearest named), bad settings; with file:line.
     """
-    if name.endswith((".yaml", ".yml")):
-        path = Path(name)
-        try:
-            return parse_pipeline(path.read_text(encoding="utf-8"), path.as_posix())
-        except OSError as error:
-            raise ConfigError(f"pipeline {path} cannot be read: {error.strerror}") from error
-    folder = files("labtune.generation.pipelines")
-    known = sorted(item.name[:-5] for item in folder.iterdir() if item.name.endswith(".yaml"))
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-        raise ConfigError(f"there is no pipeline called {name!r}", hint=hint)
-    return parse_pipeline(folder.joinpath(f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+    found = find_pipeline(name)
+    return parse_pipeline(found.text, found.file)
 
 
 def parse_pipeline(text: str, file: str) -> Pipeline:
@@ -88,15 +77,13 @@ def parse_pipeline(text: str, file: str) -> Pipeline:
     Raises:
         ConfigError: see `load_pipeline`.
     """
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = mark.line + 1 if mark else 1
-        raise ConfigError(f"{file}:{line}: not YAML: {getattr(error, 'problem', error)}") from error
-    except RecursionError as error:
-        raise ConfigError(f"{file}:1: nested too deeply") from error
-    fields = _fields(root, file, _PIPELINE_KEYS)
+    root = compose(text, file)
+    if isinstance(root, yaml.MappingNode) and any(scalar(key) in LEAF_SECTIONS for key, _ in root.value):
+        raise ConfigError(
+            f"{at(root, file)}: this pipeline asks a teacher model, and the built-in teacher is none",
+            hint="set teacher to an endpoint and a model, or generate.pipeline to builtin",
+        )
+    fields = fields_of(root, file, _PIPELINE_KEYS)
     name, blocks = fields.get("name"), fields.get("blocks")
     if not isinstance(blocks, yaml.SequenceNode) or not blocks.value:
         raise ConfigError(f"{file}:1: a pipeline needs 'blocks', a list of at least one block")
@@ -105,61 +92,23 @@ def parse_pipeline(text: str, file: str) -> Pipeline:
     names = [spec.name for spec in specs]
     for index, spec in enumerate(specs):
         if spec.name in names[:index]:
-            raise ConfigError(f"{_at(blocks.value[index], file)}: two blocks are called {spec.name!r}")
+            raise ConfigError(f"{at(blocks.value[index], file)}: two blocks are called {spec.name!r}")
     return Pipeline(title, specs)
 
 
 def _block(node: yaml.Node, file: str) -> BlockSpec:
-    fields = _fields(node, file, _BLOCK_KEYS)
+    fields = fields_of(node, file, _BLOCK_KEYS)
     kind = fields.get("type")
     if not isinstance(kind, yaml.ScalarNode):
         raise ConfigError(
-            f"{_at(node, file)}: a block needs a 'type'", hint=f"known: {', '.join(BLOCKS.names())}"
+            f"{at(node, file)}: a block needs a 'type'", hint=f"known: {', '.join(BLOCKS.names())}"
         )
     try:
         factory = BLOCKS.load(kind.value)
     except ConfigError as error:
-        raise ConfigError(f"{_at(kind, file)}: {error.message}", hint=error.hint) from error
+        raise ConfigError(f"{at(kind, file)}: {error.message}", hint=error.hint) from error
     name = fields.get("name")
-    config = fields.get("config")
-    values = _plain(config, file) if config is not None else {}
-    try:
-        settings = factory.Config.model_validate(values)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        near = difflib.get_close_matches(where, list(factory.Config.model_fields), n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near and near[0] != where else None
-        raise ConfigError(
-            f"{_at(config or node, file)}: block {kind.value!r}: {where}: {first['msg']}", hint=hint
-        ) from error
+    settings = settings_of(factory.Config, fields.get("config"), node, file, f"block {kind.value!r}")
     return BlockSpec(
         name.value if isinstance(name, yaml.ScalarNode) else kind.value, kind.value, factory, settings
     )
-
-
-def _plain(node: yaml.Node, file: str) -> object:
-    try:
-        loader = yaml.SafeLoader("")
-        return loader.construct_document(node)
-    except yaml.YAMLError as error:
-        raise ConfigError(f"{_at(node, file)}: not a plain value: {error}") from error
-
-
-def _fields(node: yaml.Node | None, file: str, known: tuple[str, ...]) -> dict[str, yaml.Node]:
-    if not isinstance(node, yaml.MappingNode):
-        where = _at(node, file) if node is not None else f"{file}:1"
-        raise ConfigError(f"{where}: expected 'key: value' lines with the keys {', '.join(known)}")
-    fields: dict[str, yaml.Node] = {}
-    for key, value in node.value:
-        label = str(key.value) if isinstance(key, yaml.ScalarNode) else "?"
-        if label not in known:
-            near = difflib.get_close_matches(label, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise ConfigError(f"{_at(key, file)}: unknown key {label!r}", hint=hint)
-        fields[label] = value
-    return fields
-
-
-def _at(node: yaml.Node, file: str) -> str:
-    return f"{file}:{node.start_mark.line + 1}"

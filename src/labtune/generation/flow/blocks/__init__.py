@@ -1,0 +1,1 @@
+"""Blocks of the pipelines that ask teacher models."""

@@ -1,0 +1,1 @@
+"""Prompts that ship, one folder each, one file for each language."""
