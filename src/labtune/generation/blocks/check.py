@@ -11,7 +11,9 @@ from labtune.config.section import Section
 from labtune.generation.rows import Answer, BlockContext, Row
 
 _CONTROL = re.compile(r"[\x00-\x1f]|\{\w*\}")
-_DOUBLED = re.compile(r"\b(the|a|an|of|to|is|are|in|my|does|do) \1\b", re.I)
+_DOUBLED = re.compile(
+    r"\b(the|a|an|of|to|is|are|in|my|does|do|over|up|down|from|with|for|at|by|out|off) \1\b", re.I
+)
 _DANGLING = re.compile(r"(?:^|\s)(?:the|a|an|of my|whether)[?.!]?$", re.I)
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _GLUE = re.compile(

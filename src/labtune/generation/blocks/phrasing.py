@@ -125,7 +125,11 @@ def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iter
         # What does not fit together yields nothing, so that the tries of the caller come to an end.
         if draw.random() < _SEARCHES:
             first, other = (next(search)[1] for search in searches)
-            text = f"{first} {other}" if len(first) + len(other) <= _LONGEST_SEARCH else ""
+            text = (
+                " ".join(dict.fromkeys(f"{first} {other}".split()))
+                if len(first) + len(other) <= _LONGEST_SEARCH
+                else ""
+            )
             yield Ask("", "keyword", family="keyword"), text
             continue
         (first_ask, first), (second_ask, other) = (next(half) for half in plain)

@@ -104,7 +104,7 @@ def _preposition_kind(low: str, phrase: list[Token], rest: list[Token], index: i
     if low == "by":
         return "manner" if phrase and phrase[0].form == "ing" else "agent"
     if low == "from":
-        return "when" if timed else ("" if phrase and phrase[0].form == "ing" else "from")
+        return "when" if timed else ("" if phrase and (phrase[0].form == "ing" or measured) else "from")
     return _place_or_manner(low, phrase, measured)
 
 

@@ -35,6 +35,8 @@ FORMS = {
     "deadline": "deadline",
     "pair": "pair",
     "rule": "pair",
+    "alone": "thing",
+    "alone_guide": "thing",
 }
 """What the questions around a kind of piece are called in reports."""
 WEIGHTS = {

@@ -41,7 +41,8 @@ def instruction_asks(speaker: Speaker) -> Iterator[Ask]:
         yield from _plain_instruction(speaker, whole, plain)
     for adjunct in speaker.kept:
         yield from _adjunct_instruction(speaker, adjunct, plain)
-    if words and words[0].tag in ("DET", "NOUN", "PROPN", "ADJ", "?", "NUM"):
+    # What follows `let` is a clause of its own: Let the filter dry.
+    if verb.lemma != "let" and words and words[0].tag in ("DET", "NOUN", "PROPN", "ADJ", "?", "NUM"):
         yield from _object_instruction(speaker, words, act, purpose)
 
 

@@ -62,13 +62,19 @@ def clause_pieces(speaker: Speaker, *, guide: bool) -> Iterator[Piece]:
 
 def other_numbers(text: str) -> Iterator[str]:
     """The statement with another number: what people remember wrongly."""
-    found = _NUMBER.search(text)
+    found = next((item for item in _NUMBER.finditer(text) if not _named(text[: item.start()])), None)
     if found is None:
         return
     number = int(found.group())
     for other in dict.fromkeys((number * 2, number + max(1, number // 10), number // 2, number * 3)):
         if other > 1 and other != number:
             yield f"{text[: found.start()]}{other}{text[found.end() :]}"
+
+
+def _named(before: str) -> bool:
+    """True after a word with a capital: the number belongs to a name."""
+    words = before.split()
+    return bool(words) and words[-1][0].isupper()
 
 
 def _instruction(speaker: Speaker) -> Iterator[Piece]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -24,11 +24,14 @@ from labtune.generation.english.situations import clause_pieces, thing_pieces
 from labtune.generation.english.speaker import Speaker, speaker
 from labtune.generation.english.tables import cell_pieces, row_asks
 from labtune.generation.english.tag import Token, noun_phrases, plural_phrase
-from labtune.generation.lexicon import load_lexicon
+from labtune.generation.lexicon import load_lexicon, word_set
 from labtune.generation.rows import Answer, Ask, Fact, Passage, Piece
 
 # Share of instructions among the sentences of a text that tells its readers what to do.
 _GUIDE = 0.15
+_COMPARING = word_set("en_words", "comparing")
+_VAGUE = word_set("en_words", "vague_heads")
+_TITLED = 6
 _LONGEST_PIECE = 34
 _POINTING = re.compile(r"\b(?:these|this|following|follows?)\b")
 # Where the draw of a phrasing falls: situations first, then plain questions, mentions, search words.
@@ -75,6 +78,10 @@ class EnglishTeacher:
             self.spreads[text] = sum(text in passage for passage in self.lowered)
         return self.spreads[text]
 
+    def _rarity(self, marked: str, title: str) -> int:
+        """How little a search word says: a heading's words stand for all sentences below it."""
+        return max(self.spread(marked), _TITLED if strip(marked).lower() in title else 1)
+
     def answer(self, passage: Passage) -> Answer:
         """The sentence itself; a leading pronoun is replaced by what it stands for, quoted from before."""
         sentence = self.sentences[passage.index]
@@ -105,12 +112,13 @@ class EnglishTeacher:
             if passage.text.endswith(":"):
                 # The words after a colon stand elsewhere: a question must not repeat `these`.
                 asks = [ask for ask in asks if not _POINTING.search(ask.text)]
-        phrases = self._phrases(sentence)
-        asks.extend(self._mentions(phrases))
-        pieces.extend(thing_pieces([(*item, self.spread(item[0])) for item in phrases], guide=self.guide))
+        asks.extend(self._mentions(self._phrases(sentence, _mentionable)))
+        things = self._phrases(sentence, _nameable if self.guide else _mentionable)
+        pieces.extend(thing_pieces([(*item, self.spread(item[0])) for item in things], guide=self.guide))
         if passage.statement is None:
             asks.extend(_cloze(passage, asks))
         pool = keyword_pool(sentence.tokens, passage.chunk.heading)
+        title = " ".join(passage.chunk.heading[-1:]).lower()
         if sentence.referent is not None or any(NAME in ask.text for ask in asks):
             pool = (*pool, NAME) if self.names.one else pool
         return Fact(
@@ -118,7 +126,7 @@ class EnglishTeacher:
             answer=self.answer(passage),
             asks=tuple(self._frozen(ask) for ask in _sound(asks)),
             keywords=tuple(self._frozen_text(word) for word in pool),
-            spread=tuple(max(1, self.spread(word)) for word in pool),
+            spread=tuple(self._rarity(word, title) for word in pool),
             pieces=tuple(dict.fromkeys(map(self._frozen_piece, pieces))),
             topics=question_words(sentence.clauses, _measure(sentence.clauses)),
         )
@@ -174,12 +182,20 @@ class EnglishTeacher:
             else name
         )
 
-    def _phrases(self, sentence: Sentence) -> list[tuple[str, bool]]:
+    def _phrases(
+        self, sentence: Sentence, fits: Callable[[list[Token], Token | None], bool]
+    ) -> list[tuple[str, bool]]:
         """The things that a sentence names: marked text and whether it is a plural."""
         phrases: dict[str, bool] = {}
+        verbs = {clause.verb.start for clause in sentence.clauses}
         for start, end in noun_phrases(sentence.tokens):
             words = sentence.tokens[start:end]
-            if not _mentionable(words, sentence.tokens[start - 1] if start else None):
+            for token in sentence.tokens[end:]:
+                # A word that can be noun or verb, and is no verb here: the serial number.
+                if token.tag != "?" or token.start in verbs:
+                    break
+                words = [*words, replace(token, tag="NOUN")]
+            if not fits(words, sentence.tokens[start - 1] if start else None):
                 continue
             if words[0].tag == "DET" and words[0].low not in ("the", "a", "an"):
                 words = words[1:]
@@ -296,17 +312,19 @@ def _mentionable(words: list[Token], before: Token | None) -> bool:
         return False
     if any(token.low in ("latter", "former") for token in words):
         return False
-    return words[0].low not in (
-        "most",
-        "more",
-        "less",
-        "same",
-        "other",
-        "only",
-        "another",
-        "latter",
-        "former",
-    )
+    return words[0].low not in _COMPARING
+
+
+def _nameable(words: list[Token], before: Token | None) -> bool:
+    """True for a thing that can stand beside another one: `the pump`, `pet hair`, a name."""
+    head = words[-1]
+    if any(character.isdigit() for token in words for character in token.text) or words[0].tag == "NUM":
+        return False
+    if head.low in TIME_UNITS or head.low in _VAGUE or len(head.text) < 3 or head.low.endswith("ed"):
+        return False
+    if words[0].low in _COMPARING or (before is not None and before.low == "of" and len(words) == 1):
+        return False
+    return words[0].low in ("the", "a", "an") or head.tag == "PROPN" or is_plural(head.low) or len(words) > 1
 
 
 def _measure(clauses: Sequence[Clause]) -> str:
