@@ -89,9 +89,8 @@ def _teacher_lines(sample: Mapping[str, Any]) -> Iterator[str]:
     yield _line("teacher", sample["teacher"])
     if lineage.get("judge") and lineage["judge"] != sample["teacher"]:
         yield _line("judge", lineage["judge"])
-    if lineage.get("sampling"):
-        shown = ", ".join(f"{key} {value}" for key, value in sorted(lineage["sampling"].items()))
-        yield _line("  sampling", f"{shown}, round {lineage['round']}")
+    for step, drawn in lineage.get("sampling", {}).items():
+        yield _line("  sampling", f"{step}: temperature {drawn['temperature']:g}, draw {drawn['draw']}")
     if lineage.get("view"):
         yield _line("  view", lineage["view"])
     for source in lineage.get("examples", ()):

@@ -1,0 +1,270 @@
+"""One leaf taught by a model: rounds of requests until its target is reached or nothing new comes.
+
+A round asks about every passage (the first) or about what is still missing; its rows walk the pipeline as a
+stream, then the checks that need no model take them in order. Rounds see only what earlier rounds kept, so a
+leaf comes out the same whatever the timing was, and a run that stops goes on from the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from labtune.config.lab import GenerateConfig
+from labtune.errors import LabtuneError
+from labtune.generation.accept import Acceptance, Origin
+from labtune.generation.asked import AskedModel
+from labtune.generation.board import Board, LeafState
+from labtune.generation.coverage import leaf_coverage
+from labtune.generation.draws import Draw, Draws
+from labtune.generation.flow.context import FlowContext, StepRecord
+from labtune.generation.flow.engine import run as run_flow
+from labtune.generation.flow.pipeline import FlowPipeline
+from labtune.generation.flow.rows import FlowRow
+from labtune.generation.funnel import Funnel
+from labtune.generation.lesson import SOURCE_ROW, Lesson
+from labtune.generation.result import LeafResult, rejection_line, sample_line
+from labtune.generation.rows import BlockContext
+from labtune.generation.seeds import knowledge_seed_samples
+from labtune.generation.skills import skill_samples
+from labtune.protocols import AsyncChatModel, ChatRequest
+from labtune.types import Leaf, Rejection, RunContext, Sample
+
+TEACHING_VERSION = "1"
+"""Goes up when code changes what a leaf gives from the same replies; pipelines enter by their content."""
+_PROBE = 32
+_PER_ROW = 3.0
+_SURPLUS = 1.15
+_LEAST_YIELD = 0.05
+_LEAST_ENDED = 16
+_GROWTH = 4
+
+End = Literal["target", "rounds", "no_more_yield", "failed", "stopped", "nothing_to_ask"]
+
+
+@dataclass(frozen=True, slots=True)
+class School:
+    """What a leaf needs of its run. `drain`, when set, lets what is in flight end and begins nothing."""
+
+    config: GenerateConfig
+    run: RunContext
+    pipeline: FlowPipeline
+    teacher: AskedModel
+    judge: AskedModel
+    drain: asyncio.Event
+    board: Board
+    observe: Callable[[StepRecord], None] | None = None
+
+
+@dataclass(slots=True)
+class Taught:
+    """What a leaf gave so far. `failure` is what ended it early; then it is not complete."""
+
+    result: LeafResult
+    end: End
+    failure: LabtuneError | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether it may be kept as the leaf's result."""
+        return self.failure is None and self.end not in ("stopped", "failed")
+
+
+@dataclass(slots=True)
+class _Progress:
+    asked: int = 0
+    generated: int = 0
+    rounds: list[dict[str, int]] = field(default_factory=list)
+    end: End = "rounds"
+    failure: LabtuneError | None = None
+
+
+class LeafTeaching:
+    """Walks one leaf through its rounds."""
+
+    def __init__(self, lesson: Lesson, school: School) -> None:
+        self._lesson = lesson
+        self._school = school
+        leaf, config = lesson.leaf, school.config
+        section = school.pipeline.section(leaf)
+        self._steps = section.steps
+        self._funnel = Funnel()
+        self._rejected: list[str] = []
+        self._samples: list[Sample] = []
+        origin = Origin(
+            school.pipeline.name,
+            section.version,
+            school.teacher.name,
+            school.judge.name,
+            config.temperature,
+        )
+        self._acceptance = Acceptance(leaf, lesson.documents, lesson.exam, config.near_duplicate, origin)
+        self._draws = Draws(leaf, lesson.chunks, examples=config.examples, seed=school.run.seed)
+        self._context = FlowContext(
+            leaf.path,
+            school.teacher,
+            school.judge,
+            seed=school.run.seed,
+            on_reject=self._reject,
+            observe=school.observe,
+            reply_key=_reply_key,
+        )
+        self._state = _Progress()
+
+    async def teach(self) -> Taught:
+        """All rounds. What stops a leaf early (budget, endpoint) is in `failure`, never raised."""
+        human = self._human()
+        self._acceptance.know(human)
+        state = self._state
+        if self._lesson.can_be_taught:
+            await self._rounds()
+        else:
+            state.end = "nothing_to_ask"
+        return Taught(self._result(human), state.end, state.failure)
+
+    def _human(self) -> list[Sample]:
+        """The seeds that are not held out, reworded as the built-in teacher does."""
+        leaf, config, seed = self._lesson.leaf, self._school.config, self._school.run.seed
+        if leaf.kind == "knowledge":
+            return list(knowledge_seed_samples(leaf, config, seed, "builtin", "builtin"))
+        variants = config.skill_variants
+        return list(skill_samples(leaf, variants=variants, seed=seed, teacher="builtin", pipeline="builtin"))
+
+    async def _rounds(self) -> None:
+        config, state = self._school.config, self._state
+        target = self._lesson.target(config)
+        for number in range(config.rounds):
+            if number == 0:
+                draws = self._draws.first_round(min(_PROBE, math.ceil(target / _PER_ROW)))
+            else:
+                wanted = rows_wanted(target - state.generated, state.generated, state.asked)
+                draws = self._draws.next_round(number, wanted, self._acceptance.covered)
+            for batch in _batches(draws, number):
+                kept = await self._batch(number, batch)
+                if state.failure is not None or self._school.drain.is_set() or self._context.unfinished:
+                    state.end = "stopped"
+                    return
+                if self._failing():
+                    state.end = "failed"
+                    return
+            if state.generated >= target:
+                state.end = "target"
+                return
+            if number and kept < _LEAST_YIELD * len(draws):
+                state.end = "no_more_yield"
+                return
+
+    async def _batch(self, number: int, draws: Sequence[Draw]) -> int:
+        """One stream of source rows; returns how many samples it added."""
+        school, state = self._school, self._state
+        self._report(number)
+        finished: list[tuple[FlowRow, Draw]] = []
+        source = (self._lesson.source(draw, index) for index, draw in enumerate(draws))
+        flow = run_flow(source, self._steps, self._context, window=school.config.window, drain=school.drain)
+        try:
+            async with aclosing(flow) as stream:
+                async for row in stream:
+                    finished.append((row, draws[_number(row)]))
+                    self._show(row)
+        except LabtuneError as error:
+            state.failure = error
+        state.asked += len(draws)
+        self._funnel.produced += len(finished)
+        kept = 0
+        for outcome in self._acceptance.take(finished):
+            if isinstance(outcome, Rejection):
+                self._reject(outcome)
+            else:
+                self._samples.append(outcome)
+                kept += 1
+        state.generated += kept
+        state.rounds.append({"round": number, "asked": len(draws), "kept": kept})
+        self._report(number)
+        return kept
+
+    def _reject(self, rejection: Rejection) -> None:
+        self._funnel.reject(rejection)
+        self._rejected.append(rejection_line(rejection))
+
+    def _failing(self) -> bool:
+        """Whether too large a share of what ended so far came to nothing for no reason of content."""
+        classes = self._funnel.classes()
+        failed = classes["failed"] + classes["unparsable"]
+        ended = failed + self._funnel.produced + classes["judged_out"]
+        return ended >= _LEAST_ENDED and failed > self._school.config.max_failed_fraction * ended
+
+    def _show(self, row: FlowRow) -> None:
+        question, answer = str(row.fields.get("question") or ""), str(row.fields.get("answer") or "")
+        self._school.board.finished_row(self._lesson.leaf.path, question, answer)
+
+    def _report(self, number: int) -> None:
+        target = self._lesson.target(self._school.config)
+        state = LeafState(self._state.generated, target, number)
+        self._school.board.working(self._lesson.leaf.path, state)
+
+    def _result(self, human: Sequence[Sample]) -> LeafResult:
+        leaf, state = self._lesson.leaf, self._state
+        samples = [*self._samples, *human]
+        self._funnel.asked = state.asked
+        funnel = self._funnel.as_json(len(samples))
+        funnel |= {
+            "pipeline": self._school.pipeline.name,
+            "seeds": len(human),
+            "generated": state.generated,
+            "target": self._lesson.target(self._school.config),
+            "end": state.end,
+            "rounds": state.rounds,
+            "steps": {
+                name: {
+                    "in": stats.rows_in,
+                    "out": stats.rows_out,
+                    "rejected": dict(sorted(stats.rejected.items())),
+                }
+                for name, stats in self._context.stats.items()
+            },
+        }
+        if state.generated < self._lesson.target(self._school.config):
+            where, cause, remedy = self._funnel.cause()
+            funnel |= {"lost_at": where, "cause": cause, "remedy": remedy}
+        return LeafResult(
+            tuple(map(sample_line, samples)), tuple(self._rejected), funnel, self._coverage(leaf)
+        )
+
+    def _coverage(self, leaf: Leaf) -> dict[str, Any]:
+        if leaf.kind != "knowledge":
+            return {}
+        lesson, school = self._lesson, self._school
+        used = {chunk.document_id: lesson.documents[chunk.document_id] for chunk in lesson.chunks}
+        context = BlockContext(leaf, used, lesson.chunks, school.config, school.run.seed)
+        context.covered = self._acceptance.covered
+        return leaf_coverage(context)
+
+
+def rows_wanted(missing: int, kept: int, asked: int) -> int:
+    """Source rows that will probably give what is missing, judged by what rows gave so far."""
+    if missing <= 0:
+        return 0
+    per_row = max(kept / asked if asked else _PER_ROW, _LEAST_YIELD)
+    return max(1, min(math.ceil(_SURPLUS * missing / per_row), _GROWTH * max(asked, _PROBE)))
+
+
+def _batches(draws: Sequence[Draw], number: int) -> list[Sequence[Draw]]:
+    """A large first round begins with a few rows: a teacher that fails at everything is found out cheaply."""
+    if number or len(draws) <= 2 * _PROBE:
+        return [draws]
+    return [draws[:_PROBE], draws[_PROBE:]]
+
+
+def _reply_key(model: AsyncChatModel, request: ChatRequest) -> str:
+    assert isinstance(model, AskedModel)
+    return model.key(request)
+
+
+def _number(row: FlowRow) -> int:
+    value = row.fields[SOURCE_ROW]
+    assert isinstance(value, int)
+    return value
