@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import attrgetter
@@ -18,6 +18,7 @@ from typing import Any, Literal, Protocol
 from labtune.errors import LabtuneError, RequestError
 from labtune.generation.flow.context import FlowContext, StepContext, StepRecord, count_step
 from labtune.generation.flow.rows import FlowRow
+from labtune.models.endpoint.structured import MalformedReply
 from labtune.types import Rejection
 
 Order = Literal["any", "siblings", "leaf"]
@@ -63,7 +64,7 @@ async def run(
     window: int = 1024,
     drain: asyncio.Event | None = None,
     on_failure: Literal["drain", "stop"] = "drain",
-) -> AsyncIterator[FlowRow]:
+) -> AsyncGenerator[FlowRow, None]:
     """Walk all rows; yield what comes out, in the order of the source rows and, in each, of the walk.
 
     A row that fails is a rejection and stops nothing. Cancelling the task that iterates cancels every walk.
@@ -258,7 +259,8 @@ class _Engine:
                 return (row,)
             rows = await step.block(row, context)
         except RequestError as error:
-            context.reject(step.name, "request_failed", row, error.message)
+            reason = "unparsable" if isinstance(error, MalformedReply) else "request_failed"
+            context.reject(step.name, reason, row, error.message)
         except LabtuneError as error:
             walk.unfinished = True
             self._fail(error)
