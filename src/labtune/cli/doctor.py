@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,15 +17,38 @@ if TYPE_CHECKING:
 COLOURS = {"ok": typer.colors.GREEN, "warn": typer.colors.YELLOW, "fail": typer.colors.RED}
 
 
-def doctor(lab: LabOption = HERE, sets: SetOption = None, as_json: JsonOption = False) -> None:
-    """Check this machine and the lab; each line is ok, warn or fail, with what mends it.
+def doctor(
+    lab: LabOption = HERE,
+    endpoint: Annotated[
+        str | None,
+        typer.Option(
+            "--endpoint", metavar="URL", help="Check a teacher's endpoint instead.", show_default=False
+        ),
+    ] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="The endpoint's model.", show_default="its only one")
+    ] = None,
+    key_env: Annotated[
+        str | None,
+        typer.Option(
+            "--key-env", metavar="NAME", help="Variable that holds the API key.", show_default="none"
+        ),
+    ] = None,
+    sets: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Check this machine and the lab, or an endpoint; each line is ok, warn or fail, with what mends it.
 
-    Exit code 1 when something is broken that the embedded default needs.
+    Exit code 1 when something is broken that the embedded default needs, 3 when the endpoint cannot be used.
     """
-    from labtune.workflow.doctor import examine
+    from labtune.workflow.doctor import examine, examine_endpoint
 
+    if endpoint is None:
+        lines = examine(lab, overrides=sets or ())
+    else:
+        lines = examine_endpoint(lab, endpoint, model=model, key_env=key_env, overrides=sets or ())
     checks = []
-    for check in examine(lab, overrides=sets or ()):
+    for check in lines:
         checks.append(check)
         if not as_json:
             _print(check)

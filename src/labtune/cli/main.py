@@ -48,8 +48,9 @@ COMMANDS: dict[str, Entry] = {
     "evaluate": Entry("labtune.cli.evaluate", "evaluate", "Teach", "Score what was learned and kept."),
     "chat": Entry("labtune.cli.chat", "chat", "Use", "Talk to the tuned student."),
     "trace": Entry("labtune.cli.trace", "trace", "Look", "Say where a sample came from and went to."),
+    "journal": Entry("labtune.cli.journal", "app", "Look", "Count, show and prune what teachers replied."),
     "config": Entry("labtune.cli.config", "app", "Look", "Explain settings and where they come from."),
-    "doctor": Entry("labtune.cli.doctor", "doctor", "Look", "Say what this machine can do."),
+    "doctor": Entry("labtune.cli.doctor", "doctor", "Look", "Say what this machine or an endpoint can do."),
 }
 RESUMABLE = frozenset({"run", "generate", "mix", "train", "evaluate"})
 

@@ -21,6 +21,10 @@ _SECRET_SHAPE = re.compile(
 )
 
 
+ANY_MODEL = "*"
+"""The model of an endpoint that is still to be asked which it serves."""
+
+
 class PriceConfig(Section):
     """What a model's tokens cost; it overrides the price table that labtune brings."""
 

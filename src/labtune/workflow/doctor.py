@@ -5,6 +5,7 @@ A failure means that the embedded default (built-in teacher, nano student, this 
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import platform
@@ -18,9 +19,12 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
+from pydantic import ValidationError
+
 from labtune import __version__
+from labtune.config.endpoint import ANY_MODEL, EndpointConfig
 from labtune.config.layers import load
-from labtune.errors import LabtuneError
+from labtune.errors import ConfigError, LabtuneError
 from labtune.workflow.lab import LAB_FILE, Lab, find_lab
 
 State = Literal["ok", "warn", "fail"]
@@ -181,6 +185,53 @@ def examine_lab(start: Path, *, overrides: Sequence[str] = ()) -> Iterator[Check
         return
     yield Check("lab", "ok", f"{lab.root}, taxonomy {folder}, student {lab.config.lab.student}")
     yield _writable(lab.cache_dir)
+
+
+def examine_endpoint(
+    start: Path, endpoint: str, *, model: str | None, key_env: str | None, overrides: Sequence[str] = ()
+) -> Iterator[Check]:
+    """Prove what an endpoint can do; lines come as they are found.
+
+    The settings of the lab's teacher or judge are taken over when it is the same endpoint.
+
+    Raises:
+        EndpointError: it cannot be used.
+        ConfigError: the URL or the name of the key's variable is malformed, or the variable is empty.
+    """
+    from labtune.models.endpoint.diagnose import diagnose
+
+    config, cache_dir = _endpoint_config(start, endpoint, (model, key_env), overrides)
+    with asyncio.Runner() as runner:
+        lines = diagnose(config, cache_dir)
+
+        async def following() -> Check | None:
+            async for line in lines:
+                return Check(line.name, line.state, line.found, line.mend)
+            return None
+
+        while (check := runner.run(following())) is not None:
+            yield check
+
+
+def _endpoint_config(
+    start: Path, endpoint: str, wanted: tuple[str | None, str | None], overrides: Sequence[str]
+) -> tuple[EndpointConfig, Path | None]:
+    model, key_env = wanted
+    given = {"endpoint": endpoint, "model": model or "", "api_key_env": key_env}
+    try:
+        config = EndpointConfig.model_validate({**given, "model": model or ANY_MODEL})
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = {"endpoint": "--endpoint", "api_key_env": "--key-env"}.get(str(first["loc"][0]), "--model")
+        raise ConfigError(f"{name}: {first['msg'].removeprefix('Value error, ')}") from error
+    if find_lab(start) is None:
+        return config, None
+    lab = Lab.open(start, overrides=overrides)
+    for role in (lab.config.lab.teacher, lab.config.lab.judge):
+        if isinstance(role, EndpointConfig) and role.endpoint == config.endpoint:
+            update = {name: value for name, value in given.items() if value and name != "endpoint"}
+            return role.model_copy(update=update), lab.cache_dir
+    return config, lab.cache_dir
 
 
 def _writable(folder: Path) -> Check:

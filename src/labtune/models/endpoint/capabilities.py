@@ -39,8 +39,9 @@ _CONTEXT_FIELDS = (
 class Capabilities:
     """What an endpoint says.
 
-    `models` is empty when it lists none. `context_tokens` None = it does not say. `slots` is how many requests
-    it works on at once, where it says so. `cuts_prompts`: too long a prompt silently loses its beginning.
+    `models` is empty when it lists none. `context_tokens` None = it does not say. `slots` is how many
+    requests it works on at once, where it says so. `cuts_prompts`: too long a prompt silently loses its
+    beginning.
     """
 
     kind: Kind = "other"
@@ -91,7 +92,9 @@ async def discover(transport: Transport, config: EndpointConfig) -> Capabilities
         cuts = True
     if config.context_tokens is not None:
         context, source = config.context_tokens, "the lab file"
-    stable = {name: value for name, value in entry.items() if name not in {"created", "permission", "modified_at"}}
+    stable = {
+        name: value for name, value in entry.items() if name not in {"created", "permission", "modified_at"}
+    }
     return Capabilities(
         kind, models, context, source if context else "", slots, cuts, content_hash(kind, stable)[:16]
     )
@@ -102,7 +105,9 @@ def _entries(reply: HttpReply, config: EndpointConfig, secret: str | None) -> li
         # Some gateways list no models; the first chat tells more.
         return []
     if reply.status != 200:
-        raise unusable(classify(reply.status, reply.headers, reply.body, secret=secret), config, Capabilities())
+        raise unusable(
+            classify(reply.status, reply.headers, reply.body, secret=secret), config, Capabilities()
+        )
     value = _object(reply)
     if not value:
         if not _is_json(reply.body):
@@ -125,7 +130,9 @@ def unusable(fault: Fault, config: EndpointConfig, known: Capabilities) -> Endpo
     where, said = config.endpoint, f": {fault.message}" if fault.message else ""
     if fault.kind == "key":
         if fault.status == 407:
-            return EndpointError(f"the proxy before {where} wants a password", hint="export HTTPS_PROXY with user and password")
+            return EndpointError(
+                f"the proxy before {where} wants a password", hint="export HTTPS_PROXY with user and password"
+            )
         if config.api_key_env is None:
             return EndpointError(
                 f"{where} wants an API key (status {fault.status})",
@@ -136,7 +143,10 @@ def unusable(fault: Fault, config: EndpointConfig, known: Capabilities) -> Endpo
             hint=f"check that {config.api_key_env} holds a valid key that may use {config.model}",
         )
     if fault.kind == "quota":
-        return EndpointError(f"the account at {where} has no credit left{said}", hint="top it up and run again; replies are kept")
+        return EndpointError(
+            f"the account at {where} has no credit left{said}",
+            hint="top it up and run again; replies are kept",
+        )
     if fault.kind == "missing":
         return _missing(fault, config, known)
     if fault.kind == "place":
@@ -152,7 +162,8 @@ def _missing(fault: Fault, config: EndpointConfig, known: Capabilities) -> Endpo
         return EndpointError(f"{config.endpoint} serves no model {config.model!r}", hint=hint)
     said = f": {fault.message}" if fault.message and "<" not in fault.message else ""
     return EndpointError(
-        f"{config.endpoint} knows no /chat/completions or no model {config.model!r} (status {fault.status}){said}",
+        f"{config.endpoint} knows no /chat/completions or no model {config.model!r} "
+        f"(status {fault.status}){said}",
         hint="check `model`, and that `endpoint` is the base URL, usually ending in /v1",
     )
 
@@ -187,25 +198,28 @@ def _stated_context(entry: Mapping[str, Any]) -> int | None:
 async def _ollama_context(transport: Transport, root: str, model: str) -> tuple[int | None, str]:
     running = _object(await _try_get(transport, f"{root}/api/ps")).get("models")
     for item in running if isinstance(running, list) else []:
-        if isinstance(item, dict) and item.get("name") in {model, f"{model}:latest"}:
-            if loaded := _whole(item.get("context_length")):
-                return loaded, "the loaded model (/api/ps)"
-    try:
-        shown = _object(await transport.post_to(f"{root}/api/show", json.dumps({"model": model}).encode()))
-    except Interrupted:
-        shown = {}
+        is_it = isinstance(item, dict) and item.get("name") in {model, f"{model}:latest"}
+        if is_it and (loaded := _whole(item.get("context_length"))):
+            return loaded, "the loaded model (/api/ps)"
+    shown = _object(await _try_get(transport, f"{root}/api/show", json.dumps({"model": model}).encode()))
     for line in str(shown.get("parameters", "")).splitlines():
         name, _, value = line.strip().partition(" ")
         if name == "num_ctx" and value.strip().isdigit():
             return int(value), "num_ctx of the model"
     facts = shown.get("model_info")
-    most = [_whole(value) for name, value in facts.items() if name.endswith(".context_length")] if isinstance(facts, dict) else []
-    return min([OLLAMA_CONTEXT, *(n for n in most if n)]), "Ollama's default (OLLAMA_CONTEXT_LENGTH raises it)"
+    most = (
+        [_whole(value) for name, value in facts.items() if name.endswith(".context_length")]
+        if isinstance(facts, dict)
+        else []
+    )
+    return min(
+        [OLLAMA_CONTEXT, *(n for n in most if n)]
+    ), "Ollama's default (OLLAMA_CONTEXT_LENGTH raises it)"
 
 
-async def _try_get(transport: Transport, url: str) -> HttpReply | None:
+async def _try_get(transport: Transport, url: str, body: bytes | None = None) -> HttpReply | None:
     try:
-        return await transport.get(url)
+        return await transport.get(url, body)
     except Interrupted:
         return None
 

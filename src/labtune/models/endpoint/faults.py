@@ -1,4 +1,4 @@
-"""What an endpoint's failures mean: try again, ask for less, give this request up, or give the endpoint up."""
+"""What an endpoint's failures mean: try again, ask for less, give the request up, or give the endpoint up."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ Kind = Literal["congested", "retry", "context", "parameter", "refused", "key", "
 
 _CONGESTED = frozenset({429, 503, 504, 529})
 _RETRY = frozenset({408, 409, 425, 500, 502, 520, 521, 522, 523, 524})
-_QUOTA = re.compile(r"insufficient_quota|exceeded your current quota|billing|insufficient (?:balance|credit)", re.I)
+_QUOTA = re.compile(
+    r"insufficient_quota|exceeded your current quota|billing|insufficient (?:balance|credit)", re.I
+)
 _CONTEXT = re.compile(
     r"context[ _](?:length|size|window)|maximum model length|too many tokens|prompt is too long|"
     r"max_(?:new_|completion_)?tokens\W.{0,60}(?:too large|must be|at most|less than)|reduce the length",
@@ -64,6 +66,10 @@ class PromptTooLong(RequestError):
     excess_tokens = 0
 
 
+class Refused(RequestError):
+    """The endpoint does not take the request as it is, and will not take it later."""
+
+
 @dataclass(frozen=True, slots=True)
 class ContextLimit:
     """What an error text tells about the limits; None where it is silent. `cap` bounds the reply alone."""
@@ -92,28 +98,34 @@ class Fault:
 
 def classify(status: int, headers: Mapping[str, str], body: bytes, *, secret: str | None = None) -> Fault:
     """What a reply with an error status means."""
-    raw = body[:20_000].decode(errors="replace")
-    code, message = _said(raw)
-    shown = redact(message, secret)[:MAX_MESSAGE]
     if status in {401, 403, 407}:
         # Servers like to repeat part of the key here.
         return Fault("key", status, "")
+    raw = body[:20_000].decode(errors="replace")
+    code, message = _said(raw)
+    shown = redact(message, secret)[:MAX_MESSAGE]
     if status == 402 or (status in {400, 429} and _QUOTA.search(f"{code} {message}")):
         return Fault("quota", status, shown)
     if status in _CONGESTED:
         return Fault("congested", status, shown, retry_after(headers, time.time()))
     if status in _RETRY or status >= 500:
         return Fault("retry", status, shown)
-    if status in {404, 405, 410}:
-        return Fault("missing", status, shown)
     if 300 <= status < 400:
         return Fault("place", status, redact(headers.get("Location", ""), secret)[:MAX_MESSAGE])
-    if _CONTEXT.search(f"{code} {message}") or "exceed_context_size" in raw:
+    if status in {404, 405, 410}:
+        return Fault("missing", status, shown)
+    return _objection(status, f"{code} {message}", raw, shown)
+
+
+def _objection(status: int, message: str, raw: str, shown: str) -> Fault:
+    """What the server does not like about the request."""
+    if _CONTEXT.search(message) or "exceed_context_size" in raw:
         return Fault("context", status, shown, limit=context_limit(raw))
-    if _PARAMETER.search(f"{code} {message}"):
-        for name in _PARAMETERS:
-            if name in raw:
-                return Fault("parameter", status, shown, parameter=name)
+    if _PARAMETER.search(message):
+        # Servers name the field at fault first, and perhaps another to be used instead.
+        named = sorted((raw.index(name), name) for name in _PARAMETERS if name in raw)
+        if named:
+            return Fault("parameter", status, shown, parameter=named[0][1])
     return Fault("refused", status, shown)
 
 

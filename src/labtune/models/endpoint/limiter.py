@@ -128,6 +128,13 @@ class Limiter:
             self._pump()
             raise
 
+    def bound(self, maximum: int) -> None:
+        """Never more than `maximum` at once: the endpoint said how many it works on."""
+        self.maximum = min(self.maximum, maximum)
+        self._ceiling = min(self._ceiling, self.maximum)
+        if self.limit > self.maximum:
+            self._move(self.maximum)
+
     def done(self, permit: Permit, tokens: int) -> None:
         """A reply came; `tokens` were really used. The limit may grow."""
         self._settle(permit, tokens)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import socket
 import ssl
@@ -22,6 +21,8 @@ from labtune.errors import ConfigError, EndpointError
 from labtune.models.endpoint.limiter import DEFAULT_MAXIMUM
 
 CONNECT_SECONDS = 15.0
+FACTS_SECONDS = 20.0
+"""Seconds for a question about the endpoint itself."""
 
 
 class HttpReply(NamedTuple):
@@ -50,38 +51,18 @@ class Unreachable(Interrupted):
 
 
 class Transport:
-    """An HTTP session with one endpoint; use as an async context manager.
-
-    Raises:
-        ConfigError: the variable of `api_key_env` is empty, or `ca_file` is unreadable.
-    """
+    """An HTTP session with one endpoint; an async context manager. It opens with the first request."""
 
     def __init__(self, config: EndpointConfig) -> None:
         self.base = config.endpoint
-        self.secret = read_key(config)
-        self._timeout = aiohttp.ClientTimeout(total=config.timeout_s, sock_connect=CONNECT_SECONDS)
-        self._maximum = config.max_concurrency or DEFAULT_MAXIMUM
-        self._ca_file = config.ca_file
-        self._proxy = _proxy_for(config.endpoint)
+        self.secret: str | None = None
+        self._config = config
+        self._proxy: str | None = None
         self._urls: dict[str, URL] = {}
+        self._timeouts: dict[float, aiohttp.ClientTimeout] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._headers = {
-            "User-Agent": f"labtune/{__version__}",
-            "Accept": "application/json",
-            "Content-Type": "application/json",
-        }
-        if self.secret is not None:
-            self._headers["Authorization"] = f"Bearer {self.secret}"
 
     async def __aenter__(self) -> Transport:
-        secure = urlsplit(self.base).scheme == "https" or (self._proxy or "").startswith("https")
-        context = _tls_context(self._ca_file) if secure else True
-        self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=self._maximum, ssl=context, ttl_dns_cache=300),
-            timeout=self._timeout,
-            headers=self._headers,
-            cookie_jar=aiohttp.DummyCookieJar(),
-        )
         return self
 
     async def __aexit__(
@@ -96,30 +77,57 @@ class Transport:
 
         Raises:
             Interrupted: no whole reply came.
+            ConfigError: the variable of `api_key_env` is empty, or `ca_file` or the proxy is unusable.
         """
-        return await self._request("POST", self.base + path, body)
+        return await self._request("POST", self.base + path, body, self._config.timeout_s)
 
-    async def get(self, url: str) -> HttpReply:
-        """Fetch a URL of the same server. Raises as `post` does."""
-        return await self._request("GET", url, None)
+    async def get(self, url: str, body: bytes | None = None) -> HttpReply:
+        """Ask a URL of the same server for facts, with POST when there is a body. Raises as `post` does."""
+        return await self._request("GET" if body is None else "POST", url, body, FACTS_SECONDS)
 
-    async def post_to(self, url: str, body: bytes) -> HttpReply:
-        """Send `body` to a URL of the same server. Raises as `post` does."""
-        return await self._request("POST", url, body)
+    def _open(self) -> aiohttp.ClientSession:
+        config = self._config
+        self.secret = read_key(config)
+        self._proxy = _proxy_for(config.endpoint)
+        headers = {
+            "User-Agent": f"labtune/{__version__}",
+            "Accept": "application/json",
+            "Content-Type": "application/json",
+        }
+        if self.secret is not None:
+            headers["Authorization"] = f"Bearer {self.secret}"
+        secure = self.base.startswith("https") or (self._proxy or "").startswith("https")
+        return aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                limit=config.max_concurrency or DEFAULT_MAXIMUM,
+                ssl=_tls_context(config.ca_file) if secure else True,
+                ttl_dns_cache=300,
+            ),
+            headers=headers,
+            cookie_jar=aiohttp.DummyCookieJar(),
+        )
 
-    async def _request(self, method: str, url: str, body: bytes | None) -> HttpReply:
+    async def _request(self, method: str, url: str, body: bytes | None, seconds: float) -> HttpReply:
         if self._session is None:
-            raise RuntimeError("the transport is not open")
+            self._session = self._open()
         target = self._urls.get(url) or self._urls.setdefault(url, URL(url))
+        timeout = self._timeouts.get(seconds) or self._timeouts.setdefault(
+            seconds, aiohttp.ClientTimeout(total=seconds, sock_connect=CONNECT_SECONDS)
+        )
         try:
             async with self._session.request(
-                method, target, data=body, proxy=self._proxy, allow_redirects=False
+                method, target, data=body, proxy=self._proxy, timeout=timeout, allow_redirects=False
             ) as reply:
                 return HttpReply(reply.status, reply.headers, await reply.read())
-        except asyncio.TimeoutError as error:
-            raise TimedOut(f"no reply in {self._timeout.total:g} s") from error
+        except aiohttp.ConnectionTimeoutError:
+            what = f"{self.base} cannot be reached: no connection in {CONNECT_SECONDS:g} s"
+            hint = "check the network, proxy and firewall, and host and port of `endpoint`"
+            raise Unreachable(EndpointError(what, hint=hint), fatal=False) from None
+        except TimeoutError:
+            raise TimedOut(f"no reply in {seconds:g} s") from None
         except aiohttp.ClientError as error:
-            raise self._explained(error) from error
+            # The cause is left out: it holds the request's headers, and with them the key.
+            raise self._explained(error) from None
 
     def _explained(self, error: aiohttp.ClientError) -> Interrupted:
         found = self._unreachable(error)
@@ -151,7 +159,9 @@ class Transport:
             return Unreachable(EndpointError(what, hint="mend `endpoint`"), fatal=True)
         if isinstance(error, aiohttp.ClientResponseError):
             what = f"what answers at {where} does not speak HTTP"
-            return Unreachable(EndpointError(what, hint="check port and http/https of `endpoint`"), fatal=False)
+            return Unreachable(
+                EndpointError(what, hint="check port and http/https of `endpoint`"), fatal=False
+            )
         return None
 
 
@@ -175,7 +185,7 @@ def read_key(config: EndpointConfig) -> str | None:
 
 
 def _proxy_for(url: str) -> str | None:
-    """The proxy that the environment names for a URL. Read once: looking it up costs more than a request."""
+    # Read once, since aiohttp's own look-up for each request reads the whole environment and a file.
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in {"localhost", "127.0.0.1", "::1"} or urllib.request.proxy_bypass(parts.netloc):
@@ -184,7 +194,13 @@ def _proxy_for(url: str) -> str | None:
     found = proxies.get(parts.scheme) or proxies.get("all")
     if found is None:
         return None
-    return found if "://" in found else f"http://{found}"
+    found = found if "://" in found else f"http://{found}"
+    if urlsplit(found).scheme not in {"http", "https"}:
+        raise ConfigError(
+            "the proxy that the environment names is not an HTTP proxy",
+            hint="set HTTPS_PROXY to an http:// proxy, or add the endpoint's host to NO_PROXY",
+        )
+    return found
 
 
 def _tls_context(ca_file: str | None) -> ssl.SSLContext:
@@ -216,11 +232,17 @@ def _tls_error(where: str, error: aiohttp.ClientError) -> EndpointError:
 def _connection_error(where: str, error: aiohttp.ClientConnectorError) -> EndpointError:
     cause = error.os_error
     if isinstance(cause, ConnectionRefusedError):
-        return EndpointError(f"nothing listens at {where}", hint="start the server, or mend host and port of `endpoint`")
+        return EndpointError(
+            f"nothing listens at {where}", hint="start the server, or mend host and port of `endpoint`"
+        )
     if isinstance(cause, socket.gaierror):
-        return EndpointError(f"the host of {where} cannot be resolved", hint="check the spelling of `endpoint`")
+        return EndpointError(
+            f"the host of {where} cannot be resolved", hint="check the spelling of `endpoint`"
+        )
     reason = cause.strerror or type(cause).__name__
-    return EndpointError(f"{where} cannot be reached: {reason}", hint="check the network, proxy and `endpoint`")
+    return EndpointError(
+        f"{where} cannot be reached: {reason}", hint="check the network, proxy and `endpoint`"
+    )
 
 
 def _short(error: Exception) -> str:
