@@ -11,7 +11,7 @@
 `engine.run(source, steps, context, *, window=1024, drain=None, on_failure="drain")` yields FlowRows.
 `context.FlowContext(leaf, teacher, judge, seed, on_reject, observe, reply_key)` with `stats`, `rejections`,
 `unfinished`; `context.StepContext` is what blocks get: `ask`, `reject`, `extend`, `child`.
-`pipeline.load_flow(name) -> FlowPipeline` with `name`, `about`, `version` (a hash of all that it says, prompts
-included), `steps(leaf) -> tuple[FlowStep, ...]`.
+`pipeline.load_flow(name) -> FlowPipeline` with `name`, `about`, `steps(leaf) -> tuple[FlowStep, ...]` and
+`section(leaf).version`, a hash of all that the leaf's section says, its prompts included.
 `fields.SOURCE_FIELDS` lists what source rows hold for each type of leaf.
 """

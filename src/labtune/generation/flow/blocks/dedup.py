@@ -29,12 +29,13 @@ class DedupBlock:
             "leaf", description="Compare with all rows of the leaf, or with those of the same source row."
         )
 
+    order: Order = "leaf"
     adds: frozenset[str] = frozenset()
     drops: frozenset[str] = frozenset()
 
     def __init__(self, config: Config, home: BlockHome) -> None:
         self._by = tuple(config.by)
-        self.order: Order = config.among
+        self.order = config.among
         self.needs: Mapping[str, str] = {name: home.at("by", index) for index, name in enumerate(config.by)}
 
     async def __call__(self, row: FlowRow, context: StepContext) -> Sequence[FlowRow]:
