@@ -113,9 +113,7 @@ def _stage_end(state: Progress, fields: Mapping[str, Json]) -> None:
 
 
 def _progress(state: Progress, fields: Mapping[str, Json]) -> None:
-    leaf = _text(fields, "leaf")
-    if leaf:
-        state.subject = leaf
+    state.subject = _text(fields, "leaf") or _text(fields, "subject") or state.subject
     unit = _text(fields, "unit") or ("leaves" if "leaf" in fields else "rows")
     state._count(_integer(fields, "done"), _integer(fields, "total"), unit)
     kept = _float(fields, "kept")

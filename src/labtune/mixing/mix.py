@@ -1,8 +1,9 @@
-"""The mix stage: samples -> the training rows of each phase.
+"""The mix stage: from samples, documents and other files to the training rows of each phase.
 
 Recipe `lab` (arXiv 2403.01081): knowledge with short answers, knowledge with long answers, then skills;
 each phase replays its predecessors' own rows and a general set by share of its tokens. Recipe `single`
-stacks everything into one phase with general replay (arXiv 2412.13337 found it as good).
+stacks everything into one phase with general replay (arXiv 2412.13337 found it as good). Recipe `cpt` trains
+documents and their views as plain text, then all samples.
 
 Writes `<phase>.jsonl`, `phases.json`, `removed.jsonl` and `mix.json`. Files depend on content and seed
 only, not on the order of the samples.
@@ -12,42 +13,54 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
-from labtune.artifact import Curated, SampleSet, write_json, write_jsonl
+from labtune.artifact import Curated, SampleSet, file_hash, write_json, write_jsonl
 from labtune.config.lab import MixConfig
 from labtune.errors import ConfigError, StageError
+from labtune.mixing.cleaning import Cleaner
 from labtune.mixing.general import GeneralRow
-from labtune.mixing.removal import LeakFilter, Removed, split_duplicates
-from labtune.mixing.replay import CountTokens, TokenCounts, draw, shuffle_key
-from labtune.mixing.rows import Candidate, Origin, Placed, from_general, from_sample
+from labtune.mixing.manifest import Account, describe, report
+from labtune.mixing.passages import (
+    Made,
+    Maker,
+    Passages,
+    as_view,
+    document_texts,
+    is_view,
+    view_texts,
+)
+from labtune.mixing.phases import PhaseBuilder, Pools, Recipe
+from labtune.mixing.removal import LeakFilter, Removed
+from labtune.mixing.replay import CountTokens, TokenCounts
+from labtune.mixing.rows import Candidate, Fields, Placed, from_general, from_sample, from_source
+from labtune.mixing.sources import SourceFile, draw_rows
 from labtune.types import Json, RunContext, StageOutcome
 
-Recipe = Literal["lab", "single"]
-MIX_SCHEMA = 1
-PHASES: Mapping[Recipe, tuple[str, ...]] = {
-    "lab": ("knowledge-short", "knowledge-long", "skills"),
-    "single": ("single",),
-}
-ORIGINS: tuple[Origin, ...] = ("sample", "phase_replay", "general_replay")
+_PHASE_OF_ROLE = {"skills": "skills", "knowledge": "knowledge-long", "replay": ""}
 
 
 @dataclass(frozen=True, slots=True)
 class MixInputs:
-    """What mixing needs besides samples, curated exam and settings.
+    """What mixing needs besides samples, curated taxonomy and settings.
 
     Attributes:
         recipe: how samples are divided into phases.
-        count_tokens: tokens of rendered chats with the student's tokenizer, in the order given.
+        count_tokens: tokens of rendered rows with the student's tokenizer, in the order given.
         general: the general replay set.
         general_exam: questions of the general exam, which no row may ask.
+        sources: files of chats beside the samples.
+        max_tokens: longest row that training takes; rows made of passages keep to it. 0 = no bound.
+        hashes: of everything that is read, by name, for the manifest.
     """
 
     recipe: Recipe
     count_tokens: CountTokens
     general: Sequence[GeneralRow] = ()
     general_exam: Sequence[str] = ()
+    sources: Sequence[SourceFile] = ()
+    max_tokens: int = 0
+    hashes: Mapping[str, str] = field(default_factory=dict)
 
 
 def mix(
@@ -57,6 +70,7 @@ def mix(
 
     Raises:
         ConfigError: the replay shares leave no room for the phase's own rows.
+        DataError: a file of `mix.sources` is malformed (file and line named).
         StageError: no row is left to train on.
     """
     if config.replay and config.general_share + config.phase_share >= 1:
@@ -65,145 +79,147 @@ def mix(
             "nothing is left for a phase's own rows",
             hint="make their sum smaller than 1",
         )
-    seeds = [seed for leaf in curated.leaves() for seed in leaf.seeds]
-    leaks = LeakFilter(curated.exam(), inputs.general_exam, config.leak_overlap, seeds)
-    own, removed = _clean([from_sample(s) for s in samples.samples()], leaks, config, "sample")
-    if not own:
-        reasons = ", ".join(
-            f"{n} {reason}" for reason, n in sorted(Counter(r.reason for r in removed).items())
-        )
-        raise StageError(
-            f"mixing: no training row is left ({reasons or 'the sample set is empty'})",
-            hint="labtune generate, or look into removed.jsonl",
-        )
-    general: list[Candidate] = []
-    if config.replay:
-        general, removed_general = _clean(
-            [from_general(row) for row in inputs.general], leaks, config, "general_replay"
-        )
-        removed += removed_general
-    phases = _build_phases(own, general, config, run, inputs)
-    for name, rows in phases.items():
-        write_jsonl(run.out_dir / f"{name}.jsonl", (row.as_json() for row in rows))
-        run.emit("mix.phase", {"phase": name, **_describe(rows)})
-    removed.sort(key=lambda r: (r.pool, r.candidate.id))
-    write_jsonl(run.out_dir / "removed.jsonl", (r.as_json() for r in removed))
-    write_json(run.out_dir / "phases.json", list(phases))
-    report = _report(phases, removed, inputs, run.seed)
-    write_json(run.out_dir / "mix.json", report)
-    return _outcome(phases, removed)
+    return _Mixing(curated, config, run, inputs).mix(samples)
 
 
-def _clean(
-    rows: Sequence[Candidate], leaks: LeakFilter, config: MixConfig, pool: str
-) -> tuple[list[Candidate], list[Removed]]:
-    removed: list[Removed] = []
-    passed: dict[str, Candidate] = {}
-    for row in sorted(rows, key=lambda row: row.id):
-        if not row.trainable:
-            removed.append(Removed(row, pool, "incomplete", "", 0.0, ""))
-        elif row.id in passed:
-            removed.append(Removed(row, pool, "same_id", row.id, 1.0, passed[row.id].questions[-1]))
-        elif (leak := leaks.check(row, pool)) is not None:
-            removed.append(leak)
-        else:
-            passed[row.id] = row
-    kept, duplicates = split_duplicates(list(passed.values()), config.near_duplicate, pool)
-    return sorted(kept, key=lambda row: row.id), removed + duplicates
+class _Mixing:
+    """One mix: what its steps share."""
 
+    def __init__(self, curated: Curated, config: MixConfig, run: RunContext, inputs: MixInputs) -> None:
+        self._curated = curated
+        self._config = config
+        self._run = run
+        self._inputs = inputs
+        self._leaves = curated.leaves()
+        seeds = [seed for leaf in self._leaves for seed in leaf.seeds]
+        leaks = LeakFilter(curated.exam(), inputs.general_exam, config.leak_overlap, seeds)
+        self._cleaner = Cleaner(leaks, config.near_duplicate, run.emit)
+        self._counts = TokenCounts(inputs.count_tokens, run.emit)
+        general_set: dict[str, Json] = {
+            "rows": len(inputs.general),
+            "exam_questions": len(inputs.general_exam),
+        }
+        self._account = Account(inputs.recipe, run.seed, inputs.hashes, general_set)
 
-def _phase_of(row: Candidate, recipe: Recipe) -> str:
-    if recipe == "single":
-        return "single"
-    if not row.knowledge:
-        return "skills"
-    return "knowledge-short" if row.metadata["length"] == "short" else "knowledge-long"
-
-
-def _build_phases(
-    own: Sequence[Candidate],
-    general: Sequence[Candidate],
-    config: MixConfig,
-    run: RunContext,
-    inputs: MixInputs,
-) -> dict[str, list[Placed]]:
-    counts = TokenCounts(inputs.count_tokens)
-    own_of: dict[str, list[Candidate]] = {name: [] for name in PHASES[inputs.recipe]}
-    for row in own:
-        own_of[_phase_of(row, inputs.recipe)].append(row)
-    phases: dict[str, list[Placed]] = {}
-    earlier: list[Candidate] = []
-    for name, rows in own_of.items():
-        if not rows:
-            continue
-        placed = [Placed(row, "sample", n, name) for row, n in zip(rows, counts.of(rows), strict=True)]
-        if config.replay:
-            phase_budget, general_budget = _budgets(
-                own=sum(row.n_tokens for row in placed),
-                earlier=sum(counts.of(earlier)),
-                phase_share=config.phase_share,
-                general_share=config.general_share if general else 0.0,
+    def mix(self, samples: SampleSet) -> StageOutcome:
+        candidates = [from_sample(sample) for sample in samples.samples()]
+        own = self._clean([as_view(row) if is_view(row) else row for row in candidates], "sample", "samples")
+        if not own:
+            reasons = Counter(r.reason for r in self._account.removed)
+            told = ", ".join(f"{n} {reason}" for reason, n in sorted(reasons.items()))
+            raise StageError(
+                f"mixing: no training row is left ({told or 'the sample set is empty'})",
+                hint="labtune generate, or look into removed.jsonl",
             )
-            draws: tuple[tuple[Origin, list[Candidate], float], ...] = (
-                ("phase_replay", earlier, phase_budget),
-                ("general_replay", list(general), general_budget),
+        general: list[Candidate] = []
+        if self._config.replay:
+            general = self._clean(
+                [from_general(row) for row in self._inputs.general], "general_replay", "general set"
             )
-            for origin, pool, budget in draws:
-                drawn = draw(pool, budget, counts, seed=run.seed, name=f"{name}/{origin}")
-                placed += [
-                    Placed(
-                        row, origin, n, _phase_of(row, inputs.recipe) if origin == "phase_replay" else "", k
-                    )
-                    for row, n, k in drawn
-                ]
-        phases[name] = sorted(placed, key=lambda row: shuffle_key(run.seed, name, row.origin, row.id))
-        earlier += rows
-    return phases
+        rows, repeats, replayed = self._sources()
+        pools = Pools([*self._with_passages(own), *rows], repeats, [*general, *replayed])
+        builder = PhaseBuilder(self._config, self._inputs.recipe, self._counts, self._run.seed)
+        phases, self._account.raised = builder.build(pools)
+        return self._write(phases)
 
+    def _clean(self, rows: Sequence[Candidate], pool: str, subject: str) -> list[Candidate]:
+        kept, removed = self._cleaner.clean(rows, pool, subject)
+        self._account.removed += removed
+        return kept
 
-def _budgets(*, own: int, earlier: int, phase_share: float, general_share: float) -> tuple[float, float]:
-    """Tokens of phase replay and of general replay beside `own` tokens.
+    def _sources(self) -> tuple[list[Candidate], dict[str, int], list[Candidate]]:
+        """Rows of the files beside the samples: those of a phase, how often they are repeated, replay."""
+        own: list[Candidate] = []
+        replayed: list[Candidate] = []
+        repeats: dict[str, int] = {}
+        taken: dict[str, str] = {}
+        for source in self._inputs.sources:
+            drawn = draw_rows(source, self._run.seed)
+            rows: list[Candidate] = []
+            for place, line in enumerate(drawn.rows):
+                row = from_source(
+                    line,
+                    source.name,
+                    goes_to=_PHASE_OF_ROLE[source.role],
+                    system_prompt=source.system_prompt,
+                )
+                if row.id in taken:
+                    removed = Removed(row, source.name, "same_id", taken[row.id], 1.0, row.questions[-1])
+                    self._account.removed.append(removed)
+                    continue
+                taken[row.id] = line.place
+                rows.append(row)
+                if (again := drawn.rounds - 1 + (place < drawn.rest)) and source.role != "replay":
+                    repeats[row.id] = again
+            kept = self._clean(rows, source.name, source.name)
+            if source.role != "replay":
+                own += kept
+            elif self._config.replay:
+                replayed += kept
+            self._account.sources[source.name] = {
+                "sha256": file_hash(source.path),
+                "role": source.role,
+                "size": source.size,
+                "asked": drawn.asked,
+                "drawn": len(drawn.rows),
+                "kept": len(kept),
+                "repeat": source.repeat,
+                "draw": "source",
+            }
+        return own, repeats, replayed
 
-    Earlier rows are replayed once at most: repeating a small earlier phase to reach a share would spend the
-    budget on what the student has seen most.
-    """
-    phase = min(float(earlier), phase_share * own / (1 - phase_share - general_share))
-    return phase, general_share * (own + phase) / (1 - general_share)
+    def _with_passages(self, own: Sequence[Candidate]) -> list[Candidate]:
+        """The samples, and what is made of them and their documents."""
+        views = [row for row in own if row.part == "view"]
+        questions = [row for row in own if row.part != "view"]
+        pretraining = self._inputs.recipe == "cpt"
+        if not (pretraining or views or self._wants_passages(questions)):
+            return questions
+        chunks = self._curated.chunks()
+        maker = Maker(
+            Passages(chunks, self._run.seed),
+            self._config,
+            self._run.seed,
+            self._counts,
+            taught_share=0.0 if pretraining else 1.0,
+            max_tokens=self._inputs.max_tokens,
+        )
+        rows = [*questions]
+        rows += self._told("document_question", maker.document_rows(questions))
+        rows += self._told("raft", maker.raft_rows(questions))
+        if pretraining:
+            languages = {leaf.path: leaf.language for leaf in self._leaves}
+            rows += self._told("document_text", Made(document_texts(chunks, languages)))
+            return rows + self._told("view_text", Made(view_texts(views)))
+        return rows + self._told("view", maker.views(views))
 
+    def _wants_passages(self, rows: Sequence[Candidate]) -> bool:
+        shares = (self._config.document_share, self._config.raft_share)
+        return any(shares) or (None in shares and any(row.taught and row.knowledge for row in rows))
 
-def _describe(rows: Sequence[Placed]) -> dict[str, Json]:
-    n_rows: Counter[str] = Counter(row.origin for row in rows)
-    n_tokens: Counter[str] = Counter()
-    for row in rows:
-        n_tokens[row.origin] += row.n_tokens
-    total = sum(n_tokens.values())
-    return {
-        "rows": {origin: n_rows[origin] for origin in ORIGINS},
-        "tokens": {origin: n_tokens[origin] for origin in ORIGINS},
-        "shares": {origin: round(n_tokens[origin] / total, 4) if total else 0.0 for origin in ORIGINS},
-        "repeated": {
-            origin: sum(row.repeat > 0 for row in rows if row.origin == origin) for origin in ORIGINS[1:]
-        },
-        "total_rows": len(rows),
-        "total_tokens": total,
-    }
+    def _told(self, part: str, made: Made) -> list[Candidate]:
+        if made.rows or made.too_long:
+            self._account.made[part] = {
+                "rows": len(made.rows),
+                "too_long": made.too_long,
+                "shortened": made.shortened,
+            }
+        return list(made.rows)
 
-
-def _report(
-    phases: Mapping[str, Sequence[Placed]], removed: Sequence[Removed], inputs: MixInputs, seed: int
-) -> dict[str, Json]:
-    pools: dict[str, Json] = {}
-    for pool in ("sample", "general_replay"):
-        counts = Counter(r.reason for r in removed if r.pool == pool)
-        pools[pool] = dict(sorted(counts.items()))
-    return {
-        "schema": MIX_SCHEMA,
-        "recipe": inputs.recipe,
-        "seed": seed,
-        "phases": {name: _describe(rows) for name, rows in phases.items()},
-        "removed": pools,
-        "general_set": {"rows": len(inputs.general), "exam_questions": len(inputs.general_exam)},
-    }
+    def _write(self, phases: Mapping[str, list[Placed]]) -> StageOutcome:
+        out, account = self._run.out_dir, self._account
+        fields = Fields(
+            unmask=any(row.candidate.unmask for rows in phases.values() for row in rows),
+            columns=bool(account.sources),
+        )
+        for name, rows in phases.items():
+            write_jsonl(out / f"{name}.jsonl", (row.as_json(fields) for row in rows))
+            self._run.emit("mix.phase", {"phase": name, **describe(rows)})
+        account.removed.sort(key=lambda r: (r.pool, r.candidate.id))
+        write_jsonl(out / "removed.jsonl", (r.as_json() for r in account.removed))
+        write_json(out / "phases.json", list(phases))
+        write_json(out / "mix.json", report(phases, account, fields))
+        return _outcome(phases, account.removed)
 
 
 def _outcome(phases: Mapping[str, Sequence[Placed]], removed: Sequence[Removed]) -> StageOutcome:

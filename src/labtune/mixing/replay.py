@@ -6,32 +6,58 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 from labtune.mixing.rows import Candidate
-from labtune.types import Message
+from labtune.types import Emit, Message, no_events
 
-CountTokens = Callable[[Sequence[Sequence[Message]]], list[int]]
+CountTokens = Callable[[Sequence[Sequence[Message] | str]], list[int]]
+"""Tokens of each chat, or of each plain text, as training renders it."""
+
 _COUNT_AT_ONCE = 256
 
 
 class TokenCounts:
-    """Token counts of candidates, each asked for once."""
+    """Token counts of candidates, each asked for once.
 
-    def __init__(self, count: CountTokens) -> None:
-        self._count = count
+    Args:
+        count: counts.
+        emit: is told how many rows were counted.
+    """
+
+    def __init__(self, count: CountTokens, emit: Emit = no_events) -> None:
+        self._counter = count
+        self._emit = emit
         self._known: dict[str, int] = {}
+        self._counted = 0
 
     def of(self, rows: Sequence[Candidate]) -> list[int]:
-        """Tokens of each row's rendered chat."""
+        """Tokens of each row as it is rendered."""
         unknown = [row for row in rows if row.id not in self._known]
         if unknown:
-            counts = self._count([row.messages for row in unknown])
-            self._known.update((row.id, n) for row, n in zip(unknown, counts, strict=True))
+            self._known.update((row.id, n) for row, n in zip(unknown, self.fresh(unknown), strict=True))
         return [self._known[row.id] for row in rows]
+
+    def fresh(self, rows: Sequence[Candidate]) -> list[int]:
+        """Tokens of rows whose ids may still stand for something else."""
+        counts: list[int] = []
+        for start in range(0, len(rows), _COUNT_AT_ONCE):
+            part = rows[start : start + _COUNT_AT_ONCE]
+            counts += self._counter([row.text or row.messages for row in part])
+            self._counted += len(part)
+            self._emit(
+                "progress",
+                {"subject": "counting tokens", "done": self._counted, "total": 0, "unit": "rows"},
+            )
+        return counts
 
 
 def shuffle_key(seed: int, *names: str) -> bytes:
     """Where something stands in a seeded shuffle; depends on nothing but seed and names."""
     text = "\0".join((str(seed), *names))
     return hashlib.blake2b(text.encode(), digest_size=16).digest()
+
+
+def chance(seed: int, *names: str) -> float:
+    """A number in [0, 1) that depends on nothing but seed and names."""
+    return int.from_bytes(shuffle_key(seed, *names)[:8], "big") / 2**64
 
 
 def stratified_order(pool: Sequence[Candidate], seed: int, draw: str) -> list[Candidate]:

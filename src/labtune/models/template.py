@@ -128,9 +128,19 @@ def show_example(tokens: Sequence[MarkedToken]) -> str:
     return "".join(text) + ("]]" if inside else "")
 
 
-def _contents(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[dict[str, str]]]:
+def defused(tokenizer: Any, content: str) -> str:
+    """A text in which nothing reads as one of the tokenizer's special tokens."""
+    return _defuse(content, _special(tokenizer))
+
+
+def _special(tokenizer: Any) -> list[str]:
     special = [text for text in tokenizer.all_special_tokens if len(text) > 1]
     special += [str(token) for token in tokenizer.added_tokens_decoder.values() if len(str(token)) > 1]
+    return special
+
+
+def _contents(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[dict[str, str]]]:
+    special = _special(tokenizer)
     return [
         [{"role": message.role, "content": _defuse(message.content, special)} for message in chat]
         for chat in chats

@@ -107,6 +107,8 @@ def _epochs(phase: str, config: TrainConfig) -> float:
         "knowledge-short": config.epochs_short,
         "knowledge-long": config.epochs_long,
         "skills": config.epochs_skills,
+        "pretraining": config.epochs_pretraining,
+        "instruction": config.epochs_instruction,
         # One stacked phase replays nothing, so its rows are seen as often as those of the longest phase.
         "single": max(config.epochs_short, config.epochs_long, config.epochs_skills),
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -11,8 +12,9 @@ import numpy as np
 
 from labtune.artifact import Dataset
 from labtune.errors import DataError, TrainingError
-from labtune.models.template import render_batch
-from labtune.types import Message
+from labtune.models.template import Tokens, render_batch
+from labtune.models.whole import render_texts, render_unmasked
+from labtune.types import Message, TrainingRow
 
 IGNORED = -100
 """Label of a token that the loss does not count."""
@@ -22,7 +24,10 @@ _BATCH = 4096
 
 @dataclass(frozen=True, slots=True)
 class TokenRows:
-    """Rows `i` = `ids[starts[i]:starts[i + 1]]`; `too_long` rows were left out (an answer is never cut)."""
+    """Rows `i` = `ids[starts[i]:starts[i + 1]]`; `too_long` rows were left out (an answer is never cut).
+
+    `first` is the first chat of which only the answers are trained; empty when there is none.
+    """
 
     ids: np.ndarray[Any, np.dtype[np.int32]]
     labels: np.ndarray[Any, np.dtype[np.int32]]
@@ -44,7 +49,7 @@ class TokenRows:
 
 
 def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) -> TokenRows:
-    """Render and tokenise the rows of a phase.
+    """Render and tokenise the rows of a phase; plain text that is too long is cut into several rows.
 
     Raises:
         DataError: the phase has no rows, or a row has no answer.
@@ -53,20 +58,24 @@ def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) 
     rows = iter(dataset.rows(phase))
     ids: list[np.ndarray[Any, Any]] = []
     labels: list[np.ndarray[Any, Any]] = []
-    too_long = 0
+    too_long = n_read = 0
     first: tuple[Message, ...] = ()
     while batch := list(islice(rows, _BATCH)):
-        first = first or batch[0].messages
-        rendered = render_batch(tokenizer, [row.messages for row in batch])
-        for row, (row_ids, mask) in zip(batch, rendered, strict=True):
+        n_read += len(batch)
+        first = first or next((row.messages for row in batch if row.messages and not row.unmask), ())
+        for row, (row_ids, mask) in zip(batch, _render(tokenizer, batch), strict=True):
             if not any(mask):
                 raise DataError(f"{phase}.jsonl: row {row.id} has no assistant's answer to learn")
-            if len(row_ids) > max_length:
+            if len(row_ids) > max_length and not row.text:
                 too_long += 1
                 continue
-            ids.append(np.array(row_ids, dtype=np.int32))
-            labels.append(_labels(row_ids, mask))
-    if not first:
+            # Even pieces: the rest of a cut at every max_length could be a single token.
+            size = math.ceil(len(row_ids) / math.ceil(len(row_ids) / max_length))
+            for start in range(0, len(row_ids), size):
+                piece = slice(start, start + size)
+                ids.append(np.array(row_ids[piece], dtype=np.int32))
+                labels.append(_labels(row_ids[piece], mask[piece]))
+    if not n_read:
         raise DataError(f"phase {phase} has no rows", hint="labtune mix")
     if not ids:
         raise TrainingError(
@@ -75,6 +84,19 @@ def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) 
         )
     starts = np.cumsum([0, *(len(row) for row in ids)])
     return TokenRows(np.concatenate(ids), np.concatenate(labels), starts, too_long, first)
+
+
+def _render(tokenizer: Any, rows: Sequence[TrainingRow]) -> list[Tokens]:
+    """Each row in its own way; the kinds are rendered in batches of their own."""
+    texts = [row for row in rows if row.text]
+    whole = [row for row in rows if row.unmask and not row.text]
+    usual = [row for row in rows if not row.unmask and not row.text]
+    rendered = {
+        "text": iter(render_texts(tokenizer, [row.text for row in texts])),
+        "unmask": iter(render_unmasked(tokenizer, [row.messages for row in whole])),
+        "": iter(render_batch(tokenizer, [row.messages for row in usual])),
+    }
+    return [next(rendered["text" if row.text else "unmask" if row.unmask else ""]) for row in rows]
 
 
 def _labels(ids: Sequence[int], mask: Sequence[int]) -> np.ndarray[Any, Any]:

@@ -67,7 +67,8 @@ def train(
     phases = {
         name: read_rows(dataset, name, tokenizer, max_length=config.max_length) for name in dataset.phases()
     }
-    example = show_example(check_template(tokenizer, next(iter(phases.values())).first))
+    chat = next((rows.first for rows in phases.values() if rows.first), None)
+    example = show_example(check_template(tokenizer, chat) if chat else check_template(tokenizer))
     write_text(run.out_dir / EXAMPLE, example + "\n")
     plans = plan_phases(phases, config, run.seed)
     run.emit("train.plan", _plan_event(plans))

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from labtune.artifact import Checkpoint, Curated, Dataset, SampleSet, file_hash
-from labtune.errors import ConfigError
+from labtune.config.lab import EndpointConfig
 from labtune.types import Json, Message, RunContext, StageOutcome
 from labtune.workflow.lab import Lab
 
 if TYPE_CHECKING:
     from labtune.models.hf import HfChatModel
+
+
+_FLOORS = ("min_samples", "coverage_floor")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,16 +50,51 @@ def curate(lab: Lab, _folders: Mapping[str, Path]) -> Step:
 
 def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     """Leaves and chunks -> samples."""
+    from labtune.generation.generate import RULE_SETTINGS
     from labtune.generation.generate import generate as work
+    from labtune.workflow.faculty import pipeline_path
 
     config, curated = lab.config.lab, folders["curate"]
-    if config.teacher != "builtin":
-        raise ConfigError("teacher: endpoints are not supported yet by this version", hint="teacher: builtin")
+    if isinstance(config.teacher, EndpointConfig):
+        return _generate_with_models(lab, curated, config.teacher)
     teacher = config.teacher
+    pipeline = pipeline_path(lab.root, config.generate.pipeline)
+    settings = config.generate.model_copy(update={"pipeline": pipeline})
+    inputs = _hashes(curated, "leaves.jsonl", "documents.jsonl", "chunks.jsonl")
+    if Path(pipeline).is_file():
+        inputs["pipeline"] = file_hash(Path(pipeline))
     return Step(
-        inputs=_hashes(curated, "leaves.jsonl", "documents.jsonl", "chunks.jsonl"),
-        config={"teacher": teacher, "generate": config.generate.model_dump()},
-        work=lambda run: work(Curated(curated), config=config.generate, run=run, teacher=teacher),
+        inputs=inputs,
+        config={
+            "teacher": teacher,
+            "generate": config.generate.model_dump(include={*RULE_SETTINGS, *_FLOORS}),
+        },
+        work=lambda run: work(Curated(curated), config=settings, run=run, teacher=teacher),
+    )
+
+
+def _generate_with_models(lab: Lab, curated: Path, teacher: EndpointConfig) -> Step:
+    from labtune.generation.school import TEACHER_SETTINGS, generate_with_models
+    from labtune.workflow.faculty import identity_of, open_faculty, pipeline_of
+
+    config = lab.config.lab
+    pipeline = pipeline_of(lab, config.generate)
+    versions: dict[str, Json] = {kind: section.version for kind, section in pipeline.sections.items()}
+    return Step(
+        inputs=_hashes(curated, "leaves.jsonl", "documents.jsonl", "chunks.jsonl", "exam.jsonl"),
+        config={
+            "teacher": identity_of(teacher),
+            "judge": identity_of(config.judge or teacher),
+            "pipeline": {"name": pipeline.name, "sections": versions},
+            "generate": config.generate.model_dump(include={*TEACHER_SETTINGS, *_FLOORS}),
+        },
+        work=lambda run: generate_with_models(
+            Curated(curated),
+            config=config.generate,
+            run=run,
+            pipeline=pipeline,
+            open_faculty=lambda: open_faculty(lab, teacher, run.emit),
+        ),
     )
 
 
@@ -65,32 +104,60 @@ def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.mixing.general import load_general, load_questions
     from labtune.mixing.mix import MixInputs
     from labtune.mixing.mix import mix as work
+    from labtune.mixing.sources import locate_sources
     from labtune.models.student import resolve_student
 
     config, student = lab.config.lab, resolve_student(lab.config.lab.student)
     curated, samples = folders["curate"], folders["generate"]
+    sources = locate_sources(config.mix.sources, lab.root)
+    # Only rows with passages keep to the longest row, so only they depend on it.
+    shows_passages = config.teacher != "builtin" or config.mix.document_share or config.mix.raft_share
 
-    def count_tokens(chats: Sequence[Sequence[Message]]) -> list[int]:
+    @cache
+    def tokenizer() -> Any:
         from labtune.models.hf import load_tokenizer
+
+        return load_tokenizer(student)
+
+    def count_tokens(rows: Sequence[Sequence[Message] | str]) -> list[int]:
         from labtune.models.template import render_batch
+        from labtune.models.whole import render_texts
 
-        return [len(ids) for ids, _ in render_batch(load_tokenizer(student), chats)]
+        chats = render_batch(tokenizer(), [row for row in rows if not isinstance(row, str)])
+        texts = render_texts(tokenizer(), [row for row in rows if isinstance(row, str)])
+        rendered = {False: iter(chats), True: iter(texts)}
+        return [len(next(rendered[isinstance(row, str)])[0]) for row in rows]
 
+    inputs = {
+        **_hashes(curated, "leaves.jsonl", "exam.jsonl", "chunks.jsonl"),
+        **_hashes(samples, "samples.jsonl"),
+        "general replay": file_hash(REPLAY),
+        "general exam": file_hash(GENERAL_EXAM),
+        "tokenizer": file_hash(student / "tokenizer.json"),
+        **{f"source {source.name}": file_hash(source.path) for source in sources},
+    }
     return Step(
-        inputs={
-            **_hashes(curated, "leaves.jsonl", "exam.jsonl"),
-            **_hashes(samples, "samples.jsonl"),
-            "general replay": file_hash(REPLAY),
-            "general exam": file_hash(GENERAL_EXAM),
-            "tokenizer": file_hash(student / "tokenizer.json"),
+        inputs=inputs,
+        config={
+            "recipe": config.recipe,
+            "mix": config.mix.model_dump(),
+            "sources": [[source.name, source.size, source.system_prompt] for source in sources],
+            "max_length": config.train.max_length if shows_passages else 0,
         },
-        config={"recipe": config.recipe, "mix": config.mix.model_dump()},
         work=lambda run: work(
             SampleSet(samples),
             Curated(curated),
             config=config.mix,
             run=run,
-            inputs=MixInputs(config.recipe, count_tokens, load_general(REPLAY), load_questions(GENERAL_EXAM)),
+            inputs=MixInputs(
+                config.recipe,
+                count_tokens,
+                load_general(REPLAY),
+                load_questions(GENERAL_EXAM),
+                sources,
+                config.train.max_length,
+                inputs,
+            ),
         ),
     )
 

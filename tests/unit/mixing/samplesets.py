@@ -10,7 +10,8 @@ from typing import Any
 from labtune.artifact import Curated, Dataset, SampleSet, read_json, read_jsonl, write_jsonl
 from labtune.config.lab import MixConfig
 from labtune.mixing.general import GeneralRow
-from labtune.mixing.mix import MixInputs, Recipe, mix
+from labtune.mixing.mix import MixInputs, mix
+from labtune.mixing.phases import Recipe
 from labtune.types import (
     AnswerLength,
     ExamQuestion,
@@ -120,8 +121,11 @@ def question(name: str, text: str, answer: str = "An answer.", **fields: Any) ->
     return ExamQuestion(id=name, question=text, answer=answer, **values)
 
 
-def count_words(chats: Sequence[Sequence[Message]]) -> list[int]:
-    return [sum(len(turn.content.split()) + 3 for turn in chat) for chat in chats]
+def count_words(rows: Sequence[Sequence[Message] | str]) -> list[int]:
+    return [
+        len(row.split()) + 1 if isinstance(row, str) else sum(len(turn.content.split()) + 3 for turn in row)
+        for row in rows
+    ]
 
 
 class Mixed:
