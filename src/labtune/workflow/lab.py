@@ -23,13 +23,17 @@ def find_lab(start: Path) -> Path | None:
 
 @dataclass(frozen=True, slots=True)
 class Lab:
-    """An opened lab. Reading needs no lock; whatever writes runs inside `locked()`."""
+    """An opened lab. Reading needs no lock; whatever writes runs inside `locked()`.
+
+    `budget` bounds what this command may spend on teacher models, as `5USD|2h|1Mtok`; empty: no bound.
+    """
 
     root: Path
     config: LoadedConfig
+    budget: str = ""
 
     @classmethod
-    def open(cls, start: Path, *, overrides: Sequence[str] = ()) -> Lab:
+    def open(cls, start: Path, *, overrides: Sequence[str] = (), budget: str = "") -> Lab:
         """Find the lab that holds `start` (a folder or a file in it) and read its settings.
 
         Raises:
@@ -38,7 +42,7 @@ class Lab:
         """
         root = find_lab(start)
         if root is not None:
-            return cls(root, load(root / LAB_FILE, overrides=overrides))
+            return cls(root, load(root / LAB_FILE, overrides=overrides), budget)
         raise UserError(
             f"there is no {LAB_FILE} in {start.resolve()} or above it",
             hint="labtune init my-lab --example customer-service   makes a lab to start from",

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labtune.artifact import Checkpoint, Curated, Dataset, SampleSet, file_hash
-from labtune.config.lab import EndpointConfig
+from labtune.config.endpoint import EndpointConfig
 from labtune.types import Json, Message, RunContext, StageOutcome
 from labtune.workflow.lab import Lab
 
