@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
+from labtune.generation.lexicon import load_lexicon
+
 from .lexicon import pick, synonyms, upper_first
 
 TEXT = "text"
@@ -149,7 +151,23 @@ def swap_words(rng: random.Random, text: str, rate: float) -> str:
 
 
 def dress(rng: random.Random, template: str, language: str) -> str:
-    """A question as a person would send it: alternatives chosen, greeting, casing, synonyms."""
+    """A question as a person would send it: alternatives chosen, greeting, casing, synonyms, small talk.
+
+    The small talk is the generator's own, so that tuning does not have to teach that it means nothing.
+    """
+    question = _dress(rng, template, language)
+    draw = rng.random()
+    if draw < 0.9:
+        return question
+    asides = load_lexicon("asides")[language]
+    joint = "" if language == "zh" else " "
+    if draw < 0.95:
+        return f"{rng.choice(asides['before'])}{joint}{question}"
+    mark = "" if question[-1] in "?？.。!！" else ("？" if language == "zh" else "?")
+    return f"{question}{mark}{joint}{rng.choice(asides['after'])}"
+
+
+def _dress(rng: random.Random, template: str, language: str) -> str:
     question = pick(rng, template)
     if language == "zh":
         if rng.random() < 0.1:

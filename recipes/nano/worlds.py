@@ -209,7 +209,6 @@ def ask(rng: random.Random, fact: Fact, subject: str) -> tuple[str, str]:
 
 
 _YES = {"en": ("Yes. ", "No. "), "zh": ("是的。", "不是。")}
-_CAN = {"en": ("Yes. ", "No. "), "zh": ("可以。", "不可以。")}
 
 
 def check(rng: random.Random, fact: Fact, subject: str) -> tuple[str, str] | None:
@@ -233,12 +232,9 @@ def turn(rng: random.Random, fact: Fact, subject: str) -> tuple[str, str, tuple[
             verdict = checked[1].split("。" if language == "zh" else ".")[0]
             return checked[0], checked[1], (verdict,)
     question, polarity = ask(rng, fact, subject)
+    # "May I ...?" gets the rule itself: what the answer says must not depend on how it was asked.
     if polarity:
-        marks = _CAN[language] if "可以" in question else _YES[language]
-        if language == "zh" and "可以" not in question:
-            return question, fact.sentence, (fact.value,)
-        mark = marks[0 if polarity == "+" else 1]
-        return question, mark + fact.sentence, (mark.strip(" .。"), fact.value)
+        return question, fact.sentence, (fact.value,)
     if rng.random() < 0.16:
         return brief(rng, question, language), short(fact), (fact.value,)
     return question, fact.sentence, (fact.value,)

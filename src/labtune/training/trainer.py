@@ -20,8 +20,10 @@ from labtune.config.lab import TrainConfig
 from labtune.models.head import project_only
 from labtune.models.quiet import no_warnings
 from labtune.training.checkpoints import mark_complete, step_of
+from labtune.training.optimizer import make_optimizer
 from labtune.training.packing import PackCollator
 from labtune.training.plan import PhasePlan
+from labtune.training.replicas import Replicas
 from labtune.training.rows import IGNORED
 
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
@@ -34,10 +36,32 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
     the trained positions are projected and nothing but the loss is computed.
     """
 
-    def __init__(self, *, precision: str, **settings: Any) -> None:
+    def __init__(self, *, config: TrainConfig, **settings: Any) -> None:
+        # Before TRL gets hold of the model: it replaces `forward` by a closure over this one copy.
+        self._replicas = Replicas(settings["model"], config.replicas) if config.replicas > 1 else None
         super().__init__(**settings)
-        self._precision = precision
+        self._precision = config.precision
         self._step_losses: list[torch.Tensor] = []
+
+    def training_step(
+        self,
+        model: Any,
+        inputs: dict[str, torch.Tensor],
+        num_items_in_batch: torch.Tensor | int | None = None,
+    ) -> torch.Tensor:
+        """Forward and backward of one micro-batch, shared out to the replicas where there are any."""
+        if self._replicas is None:
+            loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
+            return loss
+        self._replicas.train()
+        count = num_items_in_batch
+        if count is None:
+            count = int((inputs["labels"][:, 1:] != IGNORED).sum())
+        summed = self._replicas.backward(
+            self._prepare_inputs(inputs), lambda replica, part: self._loss(replica, part, count)[0]
+        )
+        self._step_losses.append(summed)
+        return summed
 
     def compute_loss(
         self,
@@ -47,6 +71,13 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> Any:
         """Cross entropy summed over the trained tokens, divided by those of the whole optimiser step."""
+        loss, out = self._loss(model, inputs, num_items_in_batch)
+        self._step_losses.append(loss.detach())
+        return (loss, out) if return_outputs else loss
+
+    def _loss(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None
+    ) -> tuple[torch.Tensor, Any]:
         labels_BT = inputs["labels"]
         predicts_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
         predicts_BT[:, :-1] = labels_BT[:, 1:] != IGNORED
@@ -56,9 +87,7 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         total = cross_entropy(out.logits.float(), targets_N, reduction="sum")
         count = targets_N.numel() if num_items_in_batch is None else num_items_in_batch
         # Gradients are averaged over processes, and the count is that of all of them.
-        loss = total / count * self.accelerator.num_processes
-        self._step_losses.append(loss.detach())
-        return (loss, out) if return_outputs else loss
+        return total / count * self.accelerator.num_processes, out
 
     def take_loss(self) -> float:
         """Token-mean loss of the optimiser step just done."""
@@ -103,11 +132,7 @@ def make_trainer(
             if plan.decays and config.schedule == "constant"
             else _SCHEDULES[config.schedule],
             warmup_steps=math.ceil(config.warmup_share * plan.steps),
-            weight_decay=config.weight_decay,
-            adam_beta1=0.9,
-            adam_beta2=0.95,
             max_grad_norm=1.0,
-            optim="adamw_torch_fused",
             seed=seed,
             bf16=False,
             gradient_checkpointing=False,
@@ -124,8 +149,9 @@ def make_trainer(
             disable_tqdm=True,
         )
         trainer = PhaseTrainer(
-            precision=config.precision,
+            config=config,
             model=model,
+            optimizers=(make_optimizer(model, config), None),
             args=arguments,
             train_dataset=HfDataset.from_dict({"rows": plan.packs}),
             processing_class=tokenizer,

@@ -13,13 +13,15 @@ from labtune.training.train import train
 from labtune.types import Message, RunContext, StageOutcome
 
 CONFIG = TrainConfig(
-    learning_rate=5e-3,
+    learning_rate=2e-2,
     batch_tokens=256,
     max_length=128,
     epochs_short=3,
     epochs_skills=12,
     save_steps=4,
     evaluations=3,
+    optimizer="muon",
+    replicas=2,
 )
 PHASES = {
     "knowledge-short": [(f"How many pumps has station {n}?", f"It has {n * 7 % 13}.") for n in range(48)],

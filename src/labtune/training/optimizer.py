@@ -1,0 +1,67 @@
+"""The optimisers: AdamW for everything, or Muon for the layers' matrices and AdamW for the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from labtune.config.lab import TrainConfig
+
+
+def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
+    """The optimiser that `config.optimizer` names. Norms and biases do not decay."""
+    outer = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
+    weights = list(model.parameters())
+    tables = [weight for weight in weights if weight.ndim > 1 and id(weight) in outer]
+    matrices = [weight for weight in weights if weight.ndim > 1 and id(weight) not in outer]
+    vectors = [weight for weight in weights if weight.ndim < 2]
+    decaying = tables if config.optimizer == "muon" else tables + matrices
+    adamw = torch.optim.AdamW(
+        [
+            {"params": decaying, "weight_decay": config.weight_decay},
+            {"params": vectors, "weight_decay": 0.0},
+        ],
+        lr=config.learning_rate,
+        betas=(0.9, 0.95),
+        fused=True,
+    )
+    if config.optimizer == "adamw":
+        return adamw
+    muon = torch.optim.Muon(
+        matrices,
+        lr=config.learning_rate,
+        weight_decay=config.weight_decay,
+        # Updates of the size that AdamW makes, so that one learning rate serves both.
+        adjust_lr_fn="match_rms_adamw",
+    )
+    return Pair(muon, adamw)
+
+
+class Pair(torch.optim.Optimizer):
+    """Two optimisers that share out a model's weights and look like one to schedulers and resume points."""
+
+    def __init__(self, first: torch.optim.Optimizer, second: torch.optim.Optimizer) -> None:
+        self._parts = (first, second)
+        groups = [group for part in self._parts for group in part.param_groups]
+        super().__init__([{"params": group["params"]} for group in groups], {"lr": groups[0]["lr"]})
+        # The parts' own groups, so that a scheduler that writes a rate here writes it there.
+        self.param_groups = groups
+
+    def step(self, closure: Callable[[], float] | None = None) -> None:  # type: ignore[override]
+        """Update all weights."""
+        if closure is not None:
+            closure()
+        for part in self._parts:
+            part.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The states of both."""
+        return {"parts": [part.state_dict() for part in self._parts]}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from `state_dict()`."""
+        for part, state in zip(self._parts, state_dict["parts"], strict=True):
+            part.load_state_dict(state)
+        self.param_groups = [group for part in self._parts for group in part.param_groups]

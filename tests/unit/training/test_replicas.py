@@ -1,0 +1,110 @@
+"""Parts of a batch on copies that share weights: the gradients of the whole batch, whatever the timing."""
+
+from __future__ import annotations
+
+import io
+import time
+
+import pytest
+import torch
+from torch.nn.functional import cross_entropy
+
+from labtune.config.lab import TrainConfig
+from labtune.models.hf import load_weights
+from labtune.training.optimizer import Pair, make_optimizer
+from labtune.training.replicas import Replicas, split
+
+
+def batch(rows: int = 5, width: int = 24) -> dict[str, torch.Tensor]:
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(5, 60, (rows, width), generator=generator)
+    labels = ids.clone()
+    for row in range(rows):
+        labels[row, width - 3 * row :] = -100
+    positions = torch.arange(width).expand(rows, width)
+    return {"input_ids": ids, "labels": labels, "position_ids": positions}
+
+
+def loss_of(model, part) -> torch.Tensor:
+    logits = model(input_ids=part["input_ids"], position_ids=part["position_ids"]).logits
+    return cross_entropy(logits[:, :-1].flatten(0, 1), part["labels"][:, 1:].flatten(), reduction="sum")
+
+
+def gradients(model) -> list[torch.Tensor]:
+    return [weight.grad.clone() for weight in model.parameters()]
+
+
+@pytest.mark.parametrize("count", [2, 3, 8])
+def test_gradients_and_loss_are_those_of_the_whole_batch(tiny_student, count):
+    model = load_weights(tiny_student)
+    whole = loss_of(model, batch())
+    torch.autograd.backward(whole)
+    expected = gradients(model)
+    model.zero_grad()
+    loss = Replicas(model, count).backward(batch(), loss_of)
+    assert loss.item() == pytest.approx(whole.item(), rel=1e-5)
+    for got, want in zip(gradients(model), expected, strict=True):
+        torch.testing.assert_close(got, want, rtol=1e-4, atol=1e-4)
+
+
+def test_timing_changes_no_bit(tiny_student):
+    results = []
+    for slow in (0, 1):
+        model = load_weights(tiny_student)
+
+        def late(copy, part, model=model, slow=slow):
+            time.sleep(0.05 if (copy is model) == bool(slow) else 0)
+            return loss_of(copy, part)
+
+        Replicas(model, 2).backward(batch(), late)
+        results.append(gradients(model))
+    assert all(torch.equal(first, second) for first, second in zip(*results, strict=True))
+
+
+def test_copies_see_an_update_of_the_weights(tiny_student):
+    model = load_weights(tiny_student)
+    replicas = Replicas(model, 2)
+    optimizer = make_optimizer(model, TrainConfig(learning_rate=0.05, optimizer="muon"))
+    first = replicas.backward(batch(), loss_of).item()
+    optimizer.step()
+    optimizer.zero_grad()
+    alone = loss_of(model, batch()).item()
+    assert replicas.backward(batch(), loss_of).item() == pytest.approx(alone, rel=1e-5)
+    assert alone < first
+
+
+def test_parts_are_trimmed_to_what_they_train():
+    parts = split(batch(4, 24), 2)
+    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, 24), (2, 18)]
+    assert len(split(batch(1), 4)) == 1
+
+
+def test_muon_goes_on_from_its_state_as_if_nothing_had_happened(tiny_student):
+    config = TrainConfig(learning_rate=0.01, optimizer="muon")
+    straight = load_weights(tiny_student)
+    optimizer = make_optimizer(straight, config)
+    for step in range(4):
+        torch.autograd.backward(loss_of(straight, batch()))
+        optimizer.step()
+        optimizer.zero_grad()
+        if step == 1:
+            weights = {name: value.clone() for name, value in straight.state_dict().items()}
+            state = torch.load(_saved(optimizer.state_dict()), weights_only=True)
+    resumed = load_weights(tiny_student)
+    resumed.load_state_dict(weights)
+    again = make_optimizer(resumed, config)
+    assert isinstance(again, Pair)
+    again.load_state_dict(state)
+    for _ in range(2):
+        torch.autograd.backward(loss_of(resumed, batch()))
+        again.step()
+        again.zero_grad()
+    for got, want in zip(resumed.parameters(), straight.parameters(), strict=True):
+        assert torch.equal(got, want)
+
+
+def _saved(state):
+    file = io.BytesIO()
+    torch.save(state, file)
+    file.seek(0)
+    return file
