@@ -74,12 +74,9 @@ def topic_of(text: str) -> str:
 
 def clause_asks(clause: Clause, offset: int, subject: str) -> Iterator[Ask]:
     """Questions on one clause. `offset` is the sentence's place in the document."""
-    if _SUBORDINATE.match(clause.text):
+    base, shift = standalone(clause, subject)
+    if not base:
         return
-    base, shift = _standalone(clause, subject)
-    lead = _LEAD.match(base)
-    if lead:
-        base, shift = base[lead.end() :], shift - lead.end()
     for span in typed_spans(base):
         yield from _span_asks(base, span, offset + clause.start - shift, shift)
     yield from _definition(base, clause, offset, shift)
@@ -107,8 +104,19 @@ def _negative(text: str) -> bool:
     return bool(re.search("不|没有|禁止|无法", text))
 
 
-def _standalone(clause: Clause, subject: str) -> tuple[str, int]:
-    """The clause with its topic in front where it has none; and how many characters that adds."""
+def standalone(clause: Clause, subject: str) -> tuple[str, int]:
+    """The clause with its topic in front where it has none, and how many characters that adds.
+
+    A subordinate clause cannot stand alone: it gives an empty text.
+    """
+    if _SUBORDINATE.match(clause.text):
+        return "", 0
+    base, shift = _with_topic(clause, subject)
+    lead = _LEAD.match(base)
+    return (base[lead.end() :], shift - lead.end()) if lead else (base, shift)
+
+
+def _with_topic(clause: Clause, subject: str) -> tuple[str, int]:
     pronoun = _PRONOUN.match(clause.text)
     if pronoun and subject:
         rest = clause.text[pronoun.end() :]

@@ -30,6 +30,7 @@ _MODALS = (
 )
 
 
+_LONGEST = 36
 _ACTIVITY = re.compile(
     "办理|申请|取消|使用|参加|领取|购买|预约|退|换|借|还|做|打|来|去|进入|乘坐|参观|报名|住院|挂号|就诊|看"
 )
@@ -37,6 +38,26 @@ _ACTIVITY = re.compile(
 
 def modal_asks(base: str) -> Iterator[Ask]:
     """Questions on the first modal word of a clause."""
+    found = _find(base)
+    if found is not None:
+        word, place, polarity = found
+        head, tail = base[:place], base[place + len(word) :]
+        if tail and len(base) <= _LONGEST:
+            yield from _modal_frames(head, word, tail, polarity)
+
+
+def split_modal(base: str) -> tuple[str, str, str] | None:
+    """(what stands before the modal word, what after it, what it says: need, can, cannot, noneed ...)."""
+    found = _find(base)
+    if found is None:
+        return None
+    word, place, polarity = found
+    tail = base[place + len(word) :]
+    charge = "交" if word == "不收" else ""
+    return (base[:place], charge + tail, polarity) if len(tail) > 1 else None
+
+
+def _find(base: str) -> tuple[str, int, str] | None:
     for word, polarity in _MODALS:
         place = base.find(word)
         if (
@@ -45,11 +66,8 @@ def modal_asks(base: str) -> Iterator[Ask]:
             or (word == "能" and base[place - 1 : place] in ("功", "可", "智", "不", "性"))
         ):
             continue
-        head, tail = base[:place], base[place + len(word) :]
-        if not tail or len(base) > 36:
-            return
-        yield from _modal_frames(head, word, tail, polarity)
-        return
+        return word, place, polarity
+    return None
 
 
 def _modal_frames(head: str, word: str, tail: str, polarity: str) -> Iterator[Ask]:

@@ -192,7 +192,7 @@ class EnglishTeacher:
             words = sentence.tokens[start:end]
             for token in sentence.tokens[end:]:
                 # A word that can be noun or verb, and is no verb here: the serial number.
-                if token.tag != "?" or token.start in verbs:
+                if token.tag != "?" or token.start in verbs or is_plural(words[-1].low):
                     break
                 words = [*words, replace(token, tag="NOUN")]
             if not fits(words, sentence.tokens[start - 1] if start else None):
