@@ -96,7 +96,7 @@ def _teacher_lines(sample: Mapping[str, Any]) -> Iterator[str]:
     for source in lineage.get("examples", ()):
         yield _line("  example", _place(source))
     for name, prompt in sorted(lineage.get("prompts", {}).items()):
-        yield _line("  prompt", f"{name} {prompt[:12]}")
+        yield _line("  prompt", f"{name}: {prompt}")
     for verdict in lineage.get("verdicts", ()):
         reason = f": {verdict['reason']}" if verdict["reason"] else ""
         yield _line("  verdict", f"{verdict['step']} = {verdict['verdict']}{reason}")

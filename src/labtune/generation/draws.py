@@ -16,7 +16,7 @@ from labtune.artifact import content_hash
 from labtune.types import Chunk, Leaf, SeedExample
 
 FOCUS = 3
-"""Sentences that a request after the first looks at."""
+"""Sentences that the second requests about a passage look at; later ones look at one each."""
 _TRIES = 20
 _OVERLAP = 0.5
 Places = tuple[tuple[int, int], ...]
@@ -71,17 +71,28 @@ class Draws:
         """At most `rows` more rows: sentences that nothing states yet first, then any passage anew."""
         return list(islice(self._others(round_number, covered), rows))
 
+    def open_round(self, round_number: int, covered: Covered) -> list[Draw]:
+        """Only what no request looked at yet and nothing states."""
+        return list(self._open(round_number, self._ranked(covered), covered))
+
     def _others(self, round_number: int, covered: Covered) -> Iterator[Draw]:
-        ranked = sorted(enumerate(self._chunks), key=lambda item: (-_open_share(item[1], covered), item[0]))
-        chunks = [chunk for _, chunk in ranked]
+        chunks = self._ranked(covered)
+        yield from self._open(round_number, chunks, covered)
+        while True:
+            for chunk in chunks:
+                yield self._draw(chunk, self._fresh_number(chunk), round_number)
+
+    def _ranked(self, covered: Covered) -> list[Chunk | None]:
+        """The passages of which least is stated first."""
+        shares = [_open_share(chunk, covered) for chunk in self._chunks]
+        return [self._chunks[i] for i in sorted(range(len(shares)), key=lambda i: (-shares[i], i))]
+
+    def _open(self, round_number: int, chunks: list[Chunk | None], covered: Covered) -> Iterator[Draw]:
         # One window of each passage in turn; `zip` would stop at the shortest.
         for windows in zip_longest(*(self._open_windows(chunk, covered) for chunk in chunks)):
             for chunk, window in zip(chunks, windows, strict=True):
                 if window is not None:
                     yield self._draw(chunk, window, round_number)
-        while True:
-            for chunk in chunks:
-                yield self._draw(chunk, self._fresh_number(chunk), round_number)
 
     def _open_windows(self, chunk: Chunk | None, covered: Covered) -> list[int]:
         """Requests not made yet whose sentences nothing states."""
@@ -92,11 +103,14 @@ class Draws:
         ]
 
     def _windows(self, chunk: Chunk | None) -> Iterator[tuple[int, Places]]:
-        """The requests 1, 2 ... that look at a few sentences each; one window is the passage itself."""
+        """The requests 1, 2 ... that look at a few sentences each, then at single ones."""
         sentences = chunk.sentences if chunk else ()
-        if len(sentences) > FOCUS:
-            for start in range(0, len(sentences), FOCUS):
-                yield start // FOCUS + 1, sentences[start : start + FOCUS]
+        number = 0
+        for size in (FOCUS, 1):
+            if len(sentences) > size:
+                for start in range(0, len(sentences), size):
+                    number += 1
+                    yield number, sentences[start : start + size]
 
     def _fresh_number(self, chunk: Chunk | None) -> int:
         number = 1 + sum(1 for _ in self._windows(chunk))

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from labtune.config.lab import GenerateConfig
-from labtune.generation.draws import Draw
+from labtune.generation.draws import Covered, Draw, Places, open_places
 from labtune.generation.flow.rows import FlowRow, source_row
 from labtune.types import Chunk, Document, ExamQuestion, Json, Leaf, SeedExample
 
@@ -46,6 +46,14 @@ class Lesson:
         sentences = sum(len(chunk.sentences) for chunk in self.chunks)
         return max(LEAST_TARGET, PER_SENTENCE * sentences)
 
+    def stated(self, covered: Covered) -> float:
+        """Share of the documents' sentences that samples state; 1 for a skill."""
+        total = sum(len(chunk.sentences) for chunk in self.chunks)
+        places = [
+            open_places(chunk.sentences, covered.get(chunk.document_id, set())) for chunk in self.chunks
+        ]
+        return 1 - sum(map(len, places)) / total if total else 1.0
+
     def source(self, draw: Draw, index: int) -> FlowRow:
         """The row that enters the flow for a draw; `index` counts the rows of its stream."""
         leaf, chunk = self.leaf, draw.chunk
@@ -61,17 +69,26 @@ class Lesson:
         }
         if chunk is not None:
             document = self.documents[chunk.document_id]
-            sentences = len(draw.focus) or (len(chunk.sentences) + 1) // 2
-            passage = document.text[draw.focus[0][0] : draw.focus[-1][1]] if draw.focus else chunk.text
+            half = max(_FEWEST, (len(chunk.sentences) + 1) // 2)
+            start, end = _with_neighbours(chunk, draw.focus)
             fields |= {
                 "language": document.language or leaf.language,
-                "passage": passage,
+                "passage": document.text[start:end],
                 "document": chunk.text,
                 "heading": " > ".join(chunk.heading),
                 "title": document.title,
-                "number": min(_MOST, max(_FEWEST, sentences)),
+                "number": min(_MOST, len(draw.focus) + 1 if draw.focus else half),
             }
         return source_row(leaf.path, draw.key, fields, draw=draw.number)
+
+
+def _with_neighbours(chunk: Chunk, focus: Places) -> tuple[int, int]:
+    """The sentences in focus and one on either side, without which "it" would mean nothing; or the chunk."""
+    if not focus:
+        return chunk.start, chunk.end
+    places = list(chunk.sentences)
+    first, last = places.index(focus[0]), places.index(focus[-1])
+    return places[max(0, first - 1)][0], places[min(len(places) - 1, last + 1)][1]
 
 
 def _shown(seed: SeedExample) -> dict[str, Json]:

@@ -12,6 +12,8 @@ import math
 from collections.abc import Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
+from itertools import groupby, islice
+from operator import attrgetter
 from typing import Any, Literal
 
 from labtune.config.lab import GenerateConfig
@@ -36,6 +38,8 @@ from labtune.types import Leaf, Rejection, RunContext, Sample
 
 TEACHING_VERSION = "1"
 """Goes up when code changes what a leaf gives from the same replies; pipelines enter by their content."""
+REWORDINGS = 3
+"""Rewordings of a seed that become samples, besides the seed."""
 _PROBE = 32
 _PER_ROW = 3.0
 _SURPLUS = 1.15
@@ -127,22 +131,25 @@ class LeafTeaching:
         return Taught(self._result(human), state.end, state.failure)
 
     def _human(self) -> list[Sample]:
-        """The seeds that are not held out, reworded as the built-in teacher does."""
+        """The seeds that are not held out, with a few rewordings; more would drown the teacher's."""
         leaf, config, seed = self._lesson.leaf, self._school.config, self._school.run.seed
-        if leaf.kind == "knowledge":
-            return list(knowledge_seed_samples(leaf, config, seed, "builtin", "builtin"))
-        variants = config.skill_variants
-        return list(skill_samples(leaf, variants=variants, seed=seed, teacher="builtin", pipeline="builtin"))
+        if leaf.kind != "knowledge":
+            variants = min(config.skill_variants, REWORDINGS)
+            return list(
+                skill_samples(leaf, variants=variants, seed=seed, teacher="builtin", pipeline="builtin")
+            )
+        samples = knowledge_seed_samples(leaf, config, seed, "builtin", "builtin")
+        by_seed = groupby(samples, key=attrgetter("seed"))
+        return [sample for _, group in by_seed for sample in islice(group, 1 + REWORDINGS)]
 
     async def _rounds(self) -> None:
         config, state = self._school.config, self._state
         target = self._lesson.target(config)
         for number in range(config.rounds):
-            if number == 0:
-                draws = self._draws.first_round(min(_PROBE, math.ceil(target / _PER_ROW)))
-            else:
-                wanted = rows_wanted(target - state.generated, state.generated, state.asked)
-                draws = self._draws.next_round(number, wanted, self._acceptance.covered)
+            draws = self._next_draws(number, target)
+            if not draws:
+                state.end = "target"
+                return
             for batch in _batches(draws, number):
                 kept = await self._batch(number, batch)
                 if state.failure is not None or self._school.drain.is_set() or self._context.unfinished:
@@ -151,12 +158,22 @@ class LeafTeaching:
                 if self._failing():
                     state.end = "failed"
                     return
-            if state.generated >= target:
-                state.end = "target"
-                return
             if number and kept < _LEAST_YIELD * len(draws):
-                state.end = "no_more_yield"
+                state.end = "target" if state.generated >= target else "no_more_yield"
                 return
+        state.end = "target" if state.generated >= target else "rounds"
+
+    def _next_draws(self, number: int, target: int) -> list[Draw]:
+        """The next round's rows; none when the target is reached and nothing more can be covered."""
+        state, covered = self._state, self._acceptance.covered
+        if number == 0:
+            return self._draws.first_round(min(_PROBE, math.ceil(target / _PER_ROW)))
+        if state.generated < target:
+            wanted = rows_wanted(target - state.generated, state.generated, state.asked)
+            return self._draws.next_round(number, wanted, covered)
+        if self._lesson.stated(covered) < self._school.config.coverage_floor:
+            return self._draws.open_round(number, covered)
+        return []
 
     async def _batch(self, number: int, draws: Sequence[Draw]) -> int:
         """One stream of source rows; returns how many samples it added."""

@@ -9,7 +9,7 @@ import yaml
 FACTS = (
     "The {name} is a desk lamp with two arms.",
     "The {name} was designed by Ida Lund in {year}.",
-    "The {name} weighs {weight} kg.",
+    "The {name} weighs {weight} grams.",
     "The cord of the {name} is {cord} cm long.",
     "Clean the shade of the {name} with a dry cloth.",
     "The bulb of the {name} lasts {bulb} years.",
@@ -37,7 +37,7 @@ def values(number: int) -> dict[str, object]:
     return {
         "name": f"{NAMES[number]} Lamp",
         "year": 2001 + number,
-        "weight": f"{number + 1}.4",
+        "weight": 1400 + number,
         "cord": 90 + number,
         "bulb": 7 + number,
         "hold": 2 + number,

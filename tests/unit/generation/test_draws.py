@@ -38,10 +38,14 @@ def test_uncovered_sentences_come_first_and_covered_ones_not_at_all(tmp_path: Pa
     # A passage of which nothing is stated ranks before one that is stated in part.
     assert chosen.chunk is not None
     assert chosen.chunk.id != first.id or len(chunks) == 1
-    windows = [draw for draw in draws.next_round(2, 40, stated) if draw.chunk == first and draw.focus]
+    open_ones = draws.open_round(2, stated)
+    windows = [draw for draw in open_ones if draw.chunk == first]
     assert [draw.focus for draw in windows[:2]] == [first.sentences[3:6], first.sentences[6:9]]
-    asked = {place for draw in windows for place in draw.focus}
-    assert asked == set(first.sentences[FOCUS:])
+    asked = [place for draw in windows for place in draw.focus]
+    assert set(asked) == set(first.sentences[FOCUS:])
+    # In threes, then each alone, and never again.
+    assert len(asked) == 2 * len(set(asked))
+    assert draws.open_round(3, stated) == []
 
 
 def test_the_same_request_is_the_same_whatever_came_before(tmp_path: Path) -> None:
