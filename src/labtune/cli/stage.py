@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +20,18 @@ if TYPE_CHECKING:
 LIBRARY_LOG = "libraries.log"
 
 
-def bring_up_to_date(command: str, folder: Path, overrides: Sequence[str], *, as_json: bool) -> None:
+def bring_up_to_date(
+    command: str,
+    folder: Path,
+    overrides: Sequence[str],
+    *,
+    as_json: bool,
+    then: Callable[[Path], Mapping[str, object]] | None = None,
+) -> None:
     """Run the stages up to `command` (`run` = all) with the live view; then print the result.
 
-    A missed gate is told after the result, and is the exit code.
+    `then` does more with the run's folder and returns fields of the JSON document. A missed gate is told after
+    the result, and is the exit code.
     """
     from labtune.cli.live import live_view
     from labtune.cli.story import Story
@@ -37,8 +45,9 @@ def bring_up_to_date(command: str, folder: Path, overrides: Sequence[str], *, as
         except GateError as error:
             gate = error
     result = story.result(until=None if command == "run" else command)
+    more = then(result.run_dir) if then is not None else {}
     if as_json:
-        print_document(command, result.document(gate))
+        print_document(command, {**result.document(gate), **more})
     else:
         result.show()
     if gate is not None:
