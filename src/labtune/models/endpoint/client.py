@@ -58,6 +58,7 @@ class _Call:
     failures: float = 0.0
     unreadable: int = 0
     adapted: int = 0
+    is_probe: bool = False
 
 
 class EndpointClient:
@@ -130,10 +131,10 @@ class EndpointClient:
             if task is not None:
                 task.cancel()
 
-    async def _complete(self, request: ChatRequest) -> Reply:
+    async def _complete(self, request: ChatRequest, *, is_probe: bool = False) -> Reply:
         max_tokens, prompt = plan_tokens(request, self.capabilities, self.config)
         hold = await self.meter.reserve(self.price, prompt, max_tokens)
-        call = _Call(request, max_tokens, prompt, time.monotonic())
+        call = _Call(request, max_tokens, prompt, time.monotonic(), is_probe=is_probe)
         try:
             reply = None
             while reply is None:
@@ -194,20 +195,20 @@ class EndpointClient:
         if fault.kind == "context":
             call.max_tokens = shrink(call.request, call.max_tokens, fault.limit, self.capabilities)
             call.body = b""
-        elif fault.kind == "parameter" and call.adapted < MOST_ADAPTED and self._adapt(fault, call.mode):
+        elif fault.kind == "parameter" and call.adapted < MOST_ADAPTED and self._adapt(fault, call):
             call.adapted += 1
             call.body = b""
         else:
             await self._wait_or_give_up(fault, call)
 
-    def _adapt(self, fault: Fault, mode: JsonMode) -> bool:
+    def _adapt(self, fault: Fault, call: _Call) -> bool:
         """Leave out what the endpoint refuses, from now on; False when that is left out already."""
         name, dropped = fault.parameter, self._findings.dropped
         if name == "response_format":
-            if mode == "text":
+            if call.mode == "text" or call.is_probe:
                 return False
-            if self.json_mode == mode:
-                self._findings.json_mode = "object" if mode == "schema" else "text"
+            if self.json_mode == call.mode:
+                self._findings.json_mode = "object" if call.mode == "schema" else "text"
         elif name not in dropped:
             dropped.append(name)
         self._keep_findings()
@@ -324,14 +325,12 @@ class EndpointClient:
         for request in PROBES:
             self._findings.json_mode = mode
             try:
-                reply = await self._complete(request)
+                reply = await self._complete(request, is_probe=True)
             except Refused:
                 return False
             except RequestError:
                 certain = False
                 continue
-            if self._findings.json_mode != mode:
-                return False
             if asked_for(reply.text, mode):
                 return True
         return False if certain else None

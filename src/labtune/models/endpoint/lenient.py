@@ -43,6 +43,7 @@ _WORDS: dict[str, Any] = {
     "nan": None,
     "undefined": None,
 }
+_NAME = re.compile(r"([\"'])\w{1,40}\1\s{0,9}:")
 _HEX = re.compile(r"[0-9a-fA-F]{4}")
 
 
@@ -229,8 +230,10 @@ class _Reader:
             if after >= len(self.text) or self.text[after] in followers:
                 self.position = place + 1
                 return "".join(pieces)
-            if self.text[after] in _CLOSERS and "\n" in self.text[place + 1 : after]:
-                # A comma forgotten at the end of a line.
+            if self.text[after] in _CLOSERS and (
+                "\n" in self.text[place + 1 : after] or _NAME.match(self.text, after)
+            ):
+                # A comma forgotten at the end of a line or before the next name.
                 self.position = place + 1
                 return "".join(pieces)
             pieces.append(self.text[place])

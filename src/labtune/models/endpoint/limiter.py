@@ -56,9 +56,10 @@ class Permit:
 
 @dataclass(slots=True)
 class _Epoch:
-    """The replies to requests that were sent since the limit last moved."""
+    """The replies to requests that were sent since the limit last moved, and whether it was ever reached."""
 
     number: int = 0
+    full: bool = False
     replies: int = 0
     seconds: float = 0.0
 
@@ -177,11 +178,8 @@ class Limiter:
         elif self._growth == "none":
             if epoch.replies >= self.limit:
                 self._wait_for_better_times()
-        elif self._is_wanted() and epoch.replies >= (self.limit if self._measures else self.limit // 4):
+        elif epoch.full and epoch.replies >= (self.limit if self._measures else self.limit // 4):
             self._grow()
-
-    def _is_wanted(self) -> bool:
-        return bool(self._waiting) or self.in_flight + 1 >= self.limit
 
     def _grow(self) -> None:
         throughput = self.limit * self._epoch.replies / max(self._epoch.seconds, 1e-9)
@@ -222,6 +220,8 @@ class Limiter:
         for pace, by_tokens in self._pace:
             pace.take(now, tokens if by_tokens else 1)
         self.in_flight += 1
+        if self.in_flight >= self.limit:
+            self._epoch.full = True
         return Permit(self._epoch.number, self._cuts, now, tokens)
 
     def _settle(self, permit: Permit, tokens: int) -> None:
