@@ -27,7 +27,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from aiohttp import web
 from benchmarks.plausible_replies import CJK, is_chinese, reply_text
@@ -90,6 +90,8 @@ class TeacherConfig:
     seed: int = 0
     keep: bool = False
     """Keep every request's body, for tests that look at them."""
+    log: str | None = None
+    """File to which every request's body is added, a line each."""
     faults: Faults = field(default_factory=Faults)
 
 
@@ -103,6 +105,7 @@ class SimulatedTeacher:
         self._slots = asyncio.Semaphore(self.config.slots)
         self._burst_left = 0
         self._runner: web.AppRunner | None = None
+        self._log: BinaryIO | None = None
         self.url = ""
 
     def reset_counts(self) -> None:
@@ -123,6 +126,8 @@ class SimulatedTeacher:
 
     async def start(self, host: str, port: int) -> None:
         """Listen; `url` is then the base of the API (".../v1")."""
+        if self.config.log:
+            self._log = Path(self.config.log).open("ab")  # noqa: SIM115 - closed by `stop`
         app = web.Application(client_max_size=MAX_BODY)
         app.router.add_get("/v1/models", self._models)
         app.router.add_post("/v1/chat/completions", self._chat)
@@ -139,6 +144,8 @@ class SimulatedTeacher:
         """Close the server and its connections."""
         if self._runner is not None:
             await self._runner.cleanup()
+        if self._log is not None:
+            self._log.close()
 
     def stats(self) -> dict[str, Any]:
         """What was asked and answered so far; a body is `answered` when its whole reply was sent."""
@@ -166,6 +173,8 @@ class SimulatedTeacher:
         return web.json_response({"object": "list", "data": [entry]})
 
     async def _stats(self, _: web.Request) -> web.Response:
+        if self._log is not None:
+            self._log.flush()
         return web.json_response(self.stats())
 
     async def _requests(self, _: web.Request) -> web.Response:
@@ -203,6 +212,8 @@ class SimulatedTeacher:
             return _error(400, "the body is not JSON")
         if self.config.keep:
             self.requests.append(body)
+        if self._log is not None:
+            self._log.write(raw + b"\n")
         refused = self._unusable(body)
         if refused is not None:
             return refused
@@ -476,6 +487,7 @@ def parse(arguments: list[str]) -> tuple[str, int, TeacherConfig]:
     parser.add_argument("--api-key", default=None)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--keep", action="store_true")
+    parser.add_argument("--log", default=None)
     parser.add_argument("--fault", action="append", default=[], metavar="NAME=SHARE", help="repeatable")
     options = vars(parser.parse_args(arguments))
     host, port, given = options.pop("host"), options.pop("port"), options.pop("fault")
