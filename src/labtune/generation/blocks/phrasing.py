@@ -18,7 +18,9 @@ from labtune.generation.teachers import Teacher
 LEAST = 12
 # Asked for at least, so that LEAST are left when checks drop some.
 _ASKED = 18
-_LONGEST_SEARCH = 80
+_LONGEST_SEARCH = 64
+# Most words of each half of such a search.
+_HALF = 4
 # Share of search words among the questions for a joined pair.
 _SEARCHES = 0.3
 _NOISE = re.compile(r"[\W_]+")
@@ -124,7 +126,7 @@ def _joined(fact: Fact, row: Row, teacher: Teacher, draw: random.Random) -> Iter
     while True:
         # What does not fit together yields nothing, so that the tries of the caller come to an end.
         if draw.random() < _SEARCHES:
-            first, other = (next(search)[1] for search in searches)
+            first, other = (" ".join(next(search)[1].split()[:_HALF]) for search in searches)
             text = (
                 " ".join(dict.fromkeys(f"{first} {other}".split()))
                 if len(first) + len(other) <= _LONGEST_SEARCH

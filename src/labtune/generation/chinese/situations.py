@@ -83,9 +83,13 @@ def other_numbers(text: str) -> Iterator[str]:
         yield text[: found.start()] + other + text[found.end() :]
 
 
-def pair_pieces(pool: Sequence[str], spread: Sequence[int]) -> Iterator[Piece]:
-    """Two search words of a sentence, at least one of which few other sentences hold."""
-    items = [(word, count) for word, count in zip(pool, spread, strict=True) if _thing(word)][:5]
+def pair_pieces(words: Sequence[tuple[str, int]]) -> Iterator[Piece]:
+    """Two words of a sentence, at least one of which few other sentences hold.
+
+    Args:
+        words: each with the number of the document's passages that hold it.
+    """
+    items = [item for item in words if _thing(item[0])][:5]
     pairs = [(left, right) for left, right in combinations(items, 2) if min(left[1], right[1]) <= 2]
     for left, right in pairs[:6]:
         yield Piece("pair", (("a", left[0]), ("b", right[0])))

@@ -100,7 +100,8 @@ class ChineseTeacher:
         spread = tuple(self.spread(word, title) for word in pool)
         alone = [word for word, count in zip(pool, spread, strict=True) if count == 1]
         asks.extend(_mentions(passage, subject, alone))
-        pieces.extend(pair_pieces(pool, spread))
+        own = [(word, count) for word, count in zip(pool, spread, strict=True) if word in passage.text]
+        pieces.extend(pair_pieces(own))
         return Fact(
             id=content_hash(passage.document.id, passage.start, passage.end)[:16],
             answer=self.answer(passage),

@@ -33,8 +33,7 @@ def split_adjuncts(rest: list[Token]) -> tuple[list[Token], list[Adjunct]]:
             cuts.append(index)
             break
         kind = _adjunct_kind(rest, index)
-        if kind and index and rest[index - 1].form == "part" and token.tag == "PREP":
-            # `the population based on the region`: the phrase belongs to the participle.
+        if _attached(rest, index, kind, cuts):
             kind = ""
         if kind:
             cuts.append(index)
@@ -58,6 +57,15 @@ def split_adjuncts(rest: list[Token]) -> tuple[list[Token], list[Adjunct]]:
             break
         adjuncts.append(Adjunct(kind, tuple(rest[start:end])))
     return complement, adjuncts
+
+
+def _attached(rest: list[Token], index: int, kind: str, cuts: list[int]) -> bool:
+    """True for a phrase that belongs to the words before it, not to the verb."""
+    if kind and index and rest[index - 1].form == "part" and rest[index].tag == "PREP":
+        # `the population based on the region`
+        return True
+    # `with the adapter from the box`
+    return kind == "from" and bool(cuts) and rest[cuts[-1]].low == "with"
 
 
 def _adjunct_kind(rest: list[Token], index: int) -> str:

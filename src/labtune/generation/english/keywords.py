@@ -85,12 +85,15 @@ def keyword_question(
     size = min(len(pool), draw.choice((2, 2, 3, 3, 3, 4, 4, 5)))
     rarest = min(spread)
     first = draw.choice([place for place, count in enumerate(spread) if count <= rarest + 1])
-    if rarest == 1 and " " in pool[first] and spread[first] == 1 and draw.random() < 0.15:
+    alone = " " in pool[first] and not any(character.isdigit() for character in pool[first])
+    if rarest == 1 and alone and spread[first] == 1 and draw.random() < 0.15:
         size = 1
     places = [first]
     while len(places) < size:
         rest = [place for place in range(len(pool)) if place not in places]
-        places.append(draw.choices(rest, [1 / spread[place] for place in rest])[0])
+        # Words that stand near each other belong together.
+        near = [1 / (spread[place] * (1 + abs(place - first))) for place in rest]
+        places.append(draw.choices(rest, near)[0])
     if draw.random() < 0.5:
         places.sort()
     else:

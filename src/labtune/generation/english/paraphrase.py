@@ -26,6 +26,7 @@ _SITES = re.compile(
 _ASIDE_BEFORE, _ASIDE_AFTER = 0.2, 0.12
 # Share of the questions that do not name the document's subject, and what they say instead.
 _UNNAMED = 0.22
+_PERSONAL = re.compile(r"\b(?:her|his|she|he|him)\b")
 _PRONOUNS = ("it", "it", "this thing", "mine")
 _DETAIL = re.compile("(?<=\\b(?:the|our) )\x03[\\w-]+ (?=\x02)")
 _APART = re.compile(r"\b(\w+) (up|out|off|down|away|on|in|back) (it|them)\b")
@@ -141,7 +142,7 @@ def _shape(forms: frozenset[str], before: str) -> str:
 
 def name_it(text: str, names: Names, draw: random.Random, *, pronoun: bool = False) -> str:
     """Fill the name slots; with `pronoun`, now and then by `it`, `this thing` or `mine`."""
-    if pronoun and NAME in text and draw.random() < _UNNAMED:
+    if pronoun and NAME in text and not _PERSONAL.search(text) and draw.random() < _UNNAMED:
         # `mine` is said of what readers own: the document's names say `my` then.
         own = any(name.startswith("my ") for name in names.one)
         text = text.replace(NAME, draw.choice(_PRONOUNS if own else _PRONOUNS[:1]))

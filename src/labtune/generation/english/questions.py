@@ -13,6 +13,8 @@ from labtune.generation.english.tag import BE, NAMING, Token
 from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 
+# Words of the longest complement that names its subject: `is the largest kettle of its kind`.
+_NAMED = 6
 _INTRANSITIVE = word_set("en_words", "intransitive")
 
 
@@ -55,7 +57,7 @@ def _object_asks(speaker: Speaker) -> Iterator[Ask]:
     if count is not None:
         head = f"How many {render(words[count:], lower=False)}"
         yield from _some(wh_ask(speaker, head, "how_many", without_object=True, short=speaker.place(words)))
-    if words[0].tag not in ("PREP", "VERB"):
+    if words[0].tag not in ("PREP", "VERB", "PRON"):
         yield from _what_asks(speaker, words)
 
 
@@ -96,7 +98,9 @@ def _counted(words: list[Token]) -> int | None:
 
 def _complement_asks(speaker: Speaker, words: list[Token]) -> Iterator[Ask]:
     verb = speaker.clause.verb.low
-    short = _minimal(speaker, words)
+    # `the knot with an extra turn`: without what follows, the thing would be another one.
+    cut = words[0].low == "the" and bool(speaker.clause.adjuncts)
+    short = None if cut else _minimal(speaker, words)
     if verb not in BE or speaker.clause.auxiliaries:
         return
     vague = (
@@ -153,7 +157,8 @@ def _subject_asks(speaker: Speaker) -> Iterator[Ask]:
     words = clause.subject
     if words[0].tag == "PRON" or speaker.subject in (NAME, NAMES):
         return
-    if speaker.clause.copula and not (speaker.object and speaker.object[0].low == "the"):
+    named = bool(speaker.object) and speaker.object[0].low == "the" and len(speaker.object) <= _NAMED
+    if speaker.clause.copula and not named:
         return
     head = next((token for token in reversed(words) if token.tag in NAMING), None)
     if head is None and words[0].form != "ing":

@@ -23,12 +23,13 @@ from labtune.generation.english.questions import clause_asks
 from labtune.generation.english.situations import clause_pieces, thing_pieces
 from labtune.generation.english.speaker import Speaker, speaker
 from labtune.generation.english.tables import cell_pieces, row_asks
-from labtune.generation.english.tag import Token, noun_phrases, plural_phrase
+from labtune.generation.english.tag import MODALS, Token, noun_phrases, plural_phrase
 from labtune.generation.lexicon import load_lexicon, word_set
 from labtune.generation.rows import Answer, Ask, Fact, Passage, Piece
 
 # Share of instructions among the sentences of a text that tells its readers what to do.
 _GUIDE = 0.15
+_POSSESSIVE = ("its", "their", "your", "his", "her", "our", "this", "these", "that", "those")
 _COMPARING = word_set("en_words", "comparing")
 _VAGUE = word_set("en_words", "vague_heads")
 _TITLED = 6
@@ -195,11 +196,14 @@ class EnglishTeacher:
                 if token.tag != "?" or token.start in verbs or is_plural(words[-1].low):
                     break
                 words = [*words, replace(token, tag="NOUN")]
-            if not fits(words, sentence.tokens[start - 1] if start else None):
+            mixed = any(left.tag == "NOUN" and right.tag == "PROPN" for left, right in pairwise(words))
+            mixed = mixed or any(token.low in MODALS for token in words)
+            if mixed or not fits(words, sentence.tokens[start - 1] if start else None):
                 continue
+            text = self.names.slot(words) or render(words)
             if words[0].tag == "DET" and words[0].low not in ("the", "a", "an"):
-                words = words[1:]
-            phrases.setdefault(self.names.slot(words) or render(words), plural_phrase(words))
+                text = ("the " if words[0].low in _POSSESSIVE else "") + render(words[1:])
+            phrases.setdefault(text, plural_phrase(words))
         return list(phrases.items())[:6]
 
     def _mentions(self, phrases: Sequence[tuple[str, bool]]) -> Iterator[Ask]:
