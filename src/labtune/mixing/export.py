@@ -20,7 +20,7 @@ FILES = {
 def export_instructlab(dataset: Dataset, folder: Path, *, system_prompt: str | None = None) -> dict[str, int]:
     """Write the phases of a data set as InstructLab's files; a file without rows is left out.
 
-    Rows that came from such a file are written as they stood there; `metadata` of the others is their lineage.
+    Rows that came from such a file are written as they stood there; the others' `metadata` is their lineage.
 
     Args:
         dataset: what mixing made.

@@ -12,8 +12,10 @@ from labtune.config.lab import MixConfig
 from labtune.mixing.general import GeneralRow
 from labtune.mixing.mix import MixInputs, mix
 from labtune.mixing.phases import Recipe
+from labtune.mixing.sources import SourceFile
 from labtune.types import (
     AnswerLength,
+    Chunk,
     ExamQuestion,
     Leaf,
     LeafKind,
@@ -158,11 +160,16 @@ def run_mix(
     general_exam: Sequence[str] = (),
     recipe: Recipe = "lab",
     seed: int = 1,
+    chunks: Sequence[Chunk] | None = None,
+    sources: Sequence[SourceFile] = (),
+    max_tokens: int = 0,
     **config: Any,
 ) -> Mixed:
     """Write the inputs, run the stage, read what it wrote."""
     write_jsonl(root / "curate" / "exam.jsonl", exam)
     write_jsonl(root / "curate" / "leaves.jsonl", leaves)
+    if chunks is not None:
+        write_jsonl(root / "curate" / "chunks.jsonl", chunks)
     write_jsonl(root / "generate" / "samples.jsonl", samples)
     out = root / "mix"
     out.mkdir(parents=True, exist_ok=True)
@@ -171,7 +178,7 @@ def run_mix(
         Curated(root / "curate"),
         config=MixConfig(**config),
         run=RunContext(out, root / "cache", seed),
-        inputs=MixInputs(recipe, count_words, general_rows, general_exam),
+        inputs=MixInputs(recipe, count_words, general_rows, general_exam, sources, max_tokens),
     )
     return Mixed(out, outcome)
 
