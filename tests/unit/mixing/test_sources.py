@@ -104,7 +104,7 @@ def test_rows_go_to_the_phase_of_their_role(tmp_path: Path) -> None:
         [*knowledge(40, "short"), *knowledge(40, "long", "old "), *skills(30)],
         general_rows=general(10),
         sources=[
-            source(tmp_path / "s.jsonl", *range(0, 20)),
+            source(tmp_path / "s.jsonl", *range(20)),
             source(tmp_path / "k.jsonl", *range(100, 120), role="knowledge"),
             source(tmp_path / "r.jsonl", *range(200, 400), role="replay"),
         ],
@@ -123,7 +123,7 @@ def test_rows_go_to_the_phase_of_their_role(tmp_path: Path) -> None:
     }
     assert ("skills", "phase_replay", "k.jsonl") in parts
     [row] = [r for r in mixed.rows("skills") if r["metadata"]["sample"] == "line-7"]
-    assert (row["origin"], row["leaf"], row["unmask"] if "unmask" in row else False) == (
+    assert (row["origin"], row["leaf"], row.get("unmask", False)) == (
         "source",
         "source",
         False,
@@ -137,7 +137,7 @@ def test_rows_go_to_the_phase_of_their_role(tmp_path: Path) -> None:
 def test_unmask_stands_in_all_rows_or_in_none(tmp_path: Path) -> None:
     write_chats(tmp_path / "a.jsonl", [line(1, unmask=True), line(2)])
     file = SourceFile("a.jsonl", tmp_path / "a.jsonl")
-    mixed = run_mix(tmp_path / "mix", knowledge(5, "short"), sources=[file])
+    mixed = run_mix(tmp_path / "mix", knowledge(5, "short"), sources=[file], replay=False)
     rows = {row["metadata"]["sample"]: row for p in mixed.dataset.phases() for row in mixed.rows(p)}
     assert rows["line-1"]["unmask"] is True
     assert [row["unmask"] for name, row in rows.items() if name != "line-1"] == [False] * 6
@@ -267,7 +267,7 @@ def test_lines_in_another_order_give_the_same_rows(tmp_path: Path) -> None:
     mixes = []
     for number, numbers in enumerate((range(30), reversed(range(30)))):
         file = source(tmp_path / "a.jsonl", *numbers, size=12)
-        mixed = run_mix(tmp_path / str(number), knowledge(5, "short"), sources=[file])
+        mixed = run_mix(tmp_path / str(number), knowledge(5, "short"), sources=[file], replay=False)
         mixes.append([row["id"] for row in read_jsonl(mixed.folder / "skills.jsonl")])
     assert mixes[0] == mixes[1]
     assert len(mixes[0]) == 12
