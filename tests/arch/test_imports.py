@@ -14,6 +14,7 @@ HEAVY = (
     "kreuzberg",
     "ruamel",
     "pyarrow",
+    "aiohttp",
 )
 
 
@@ -32,4 +33,9 @@ def test_the_core_modules_load_no_heavy_library() -> None:
         "import labtune.types, labtune.protocols, labtune.artifact, labtune.errors, labtune.registry\n"
         "import labtune.config.layers, labtune.workflow.stages, labtune.workflow.run, labtune.workflow.lab"
     )
+    assert not loaded_by(statement).intersection(HEAVY)
+
+
+def test_reading_replies_and_counting_costs_loads_no_http_library() -> None:
+    statement = "import labtune.models.endpoint.structured, labtune.models.endpoint.budget"
     assert not loaded_by(statement).intersection(HEAVY)

@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from labtune.errors import BudgetReached, ConfigError
 from labtune.models.endpoint.prices import Price
+
+T = TypeVar("T")
 
 _PART = re.compile(r"\s*([$€£])?\s*(\d+(?:[.,]\d+)?)\s*([A-Za-z]*)\s*")
 _TIME = re.compile(
@@ -117,7 +121,7 @@ class Meter:
         self._money = self._held_money = 0.0
         self._held_tokens = 0
         self._currency: str | None = None
-        self._waiting: list[asyncio.Future[None]] = []
+        self._waiting: deque[asyncio.Future[None]] = deque()
 
     def accept(self, price: Price | None, model: str) -> None:
         """Say before the first request whether the budget can be kept with this price.
@@ -147,17 +151,52 @@ class Meter:
         """
         tokens = prompt_tokens + max_tokens
         money = price.of(prompt_tokens, max_tokens) if price is not None else 0.0
-        while True:
+        waited = False
+        try:
+            while True:
+                self.check_time()
+                if not self._exceeds(tokens + self._held_tokens, money + self._held_money):
+                    self._held_tokens += tokens
+                    self._held_money += money
+                    return Hold(tokens, money)
+                if self._exceeds(tokens, money):
+                    raise self._reached(tokens, money)
+                await self._change(first=waited)
+                waited = True
+        finally:
+            if waited:
+                # What is left over may suit the next.
+                self._wake()
+
+    async def within(self, work: Awaitable[T]) -> T:
+        """The result of `work`; when the time is over before it is there, raise BudgetReached."""
+        if self.budget.seconds is None:
+            return await work
+        try:
+            async with asyncio.timeout(max(0.0, self._start + self.budget.seconds - self._clock())):
+                return await work
+        except TimeoutError:
             self.check_time()
-            if not self._exceeds(tokens + self._held_tokens, money + self._held_money):
-                self._held_tokens += tokens
-                self._held_money += money
-                return Hold(tokens, money)
-            if self._exceeds(tokens, money):
-                raise self._reached(tokens, money)
-            change = asyncio.get_running_loop().create_future()
-            self._waiting.append(change)
-            await change
+            raise
+
+    async def _change(self, *, first: bool) -> None:
+        waiter = asyncio.get_running_loop().create_future()
+        if first:
+            self._waiting.appendleft(waiter)
+        else:
+            self._waiting.append(waiter)
+        try:
+            await waiter
+        finally:
+            if waiter in self._waiting:
+                self._waiting.remove(waiter)
+
+    def _wake(self) -> None:
+        while self._waiting:
+            waiter = self._waiting.popleft()
+            if not waiter.done():
+                waiter.set_result(None)
+                return
 
     def settle(self, hold: Hold, price: Price | None, prompt_tokens: int, tokens: int) -> None:
         """Replace a hold by what was really used."""
@@ -176,10 +215,7 @@ class Meter:
         self._held_money -= hold.money
         if self._held_tokens == 0:
             self._held_money = 0.0
-        waiting, self._waiting = self._waiting, []
-        for change in waiting:
-            if not change.done():
-                change.set_result(None)
+        self._wake()
 
     def check_time(self) -> None:
         """Raise BudgetReached when the time is over."""

@@ -152,7 +152,8 @@ class EndpointClient:
         if not call.body:
             call.mode = self.json_mode
             call.body = self._encoder.encode(call.request, call.max_tokens, call.mode)
-        permit = await self.limiter.acquire(call.prompt_tokens + call.max_tokens, again=call.failures > 0)
+        tokens = call.prompt_tokens + call.max_tokens
+        permit = await self.meter.within(self.limiter.acquire(tokens, again=call.failures > 0))
         try:
             if self._broken is not None:
                 self._raise_broken()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+from urllib.parse import urlsplit
 
 from labtune.config.endpoint import ANY_MODEL, EndpointConfig
 from labtune.errors import EndpointError
@@ -56,7 +58,11 @@ async def diagnose(config: EndpointConfig, cache_dir: Path | None) -> AsyncItera
     asked = config
     started = time.monotonic()
     known = await _reach(asked)
-    yield Diagnosis("reachable", "ok", f"{asked.endpoint} ({known.kind}), {_ms(time.monotonic() - started)}")
+    found = f"{asked.endpoint} ({known.kind}), {_ms(time.monotonic() - started)}"
+    if asked.api_key_env is not None and is_exposed(asked.endpoint):
+        yield Diagnosis("reachable", "warn", f"{found}; the key travels unencrypted", "use https://")
+    else:
+        yield Diagnosis("reachable", "ok", found)
     if asked.model == ANY_MODEL:
         if not known.models:
             hint = "check that it is the base URL, usually ending in /v1, or name a model with --model"
@@ -77,6 +83,17 @@ async def diagnose(config: EndpointConfig, cache_dir: Path | None) -> AsyncItera
         yield Diagnosis("json", "ok" if state == "ok" else "warn", found)
         yield await _throughput(client, first)
         yield _price_line(client, meter)
+
+
+def is_exposed(url: str) -> bool:
+    """Whether plain HTTP leaves for a host that is neither this machine nor in a private network."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    try:
+        return parts.scheme == "http" and not ipaddress.ip_address(host).is_private
+    except ValueError:
+        local = "." not in host or host.endswith((".local", ".internal", ".lan", ".localhost"))
+        return parts.scheme == "http" and not local
 
 
 async def _reach(config: EndpointConfig) -> Capabilities:
