@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -145,7 +145,10 @@ class EndpointClient:
                 self._broken = error
             raise
         self.meter.settle(hold, self.price, reply.n_prompt_tokens, reply.n_tokens)
-        return reply
+        if self.price is None:
+            return reply
+        cost = self.price.of(reply.n_prompt_tokens, reply.n_tokens)
+        return replace(reply, cost=cost, currency=self.price.currency)
 
     async def _try(self, call: _Call) -> Reply | None:
         """Send once; None = to be sent again, perhaps changed."""
