@@ -104,6 +104,9 @@ class View:
             full = round(progress.share * length)
             bar = Text("  ").append("━" * full, "green").append("─" * (length - full), "dim")
             lines.append(bar.append(f" {progress.share:4.0%}"))
+        for entry in progress.leaves:
+            told = f"{entry.get('leaf')}: {entry.get('kept')} of {entry.get('target')}"
+            lines.append(Text(f"  {one_line(told, width - 3)}", style="dim", no_wrap=True))
         if progress.sample is not None:
             question, answer = progress.sample
             lines.append(Text(f"  Q {one_line(question, width - 5)}", style="dim", no_wrap=True))

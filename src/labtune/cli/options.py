@@ -20,6 +20,15 @@ SetOption = Annotated[
         show_default=False,
     ),
 ]
+BudgetOption = Annotated[
+    str,
+    typer.Option(
+        "--budget",
+        metavar="5USD|2h|1Mtok",
+        help="Stop asking teacher models at this much money, time or tokens; the same command goes on.",
+        show_default=False,
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
 ]

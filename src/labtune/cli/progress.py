@@ -30,6 +30,7 @@ class Progress:
     detail: str = ""
     remark: str = ""
     sample: tuple[str, str] | None = None
+    leaves: list[dict[str, Json]] = field(default_factory=list)
     states: dict[str, str] = field(default_factory=dict)
     _started: float = 0.0
     _mark: tuple[float, int] = (0.0, 0)
@@ -71,7 +72,7 @@ class Progress:
         self.stage, self.subject = stage, subject
         self.done = self.total = 0
         self.detail = self.remark = ""
-        self.unit, self.sample = "rows", None
+        self.unit, self.sample, self.leaves = "rows", None, []
         self._started = self.clock()
         self._mark = (self._started, 0)
 
@@ -124,6 +125,24 @@ def _progress(state: Progress, fields: Mapping[str, Json]) -> None:
         state.detail = f"{number(kept)} rows kept" + (f", {number(speed)} rows/s" if speed else "")
 
 
+def _teaching(state: Progress, fields: Mapping[str, Json]) -> None:
+    """A teacher model at work; what it kept stands in `detail` already."""
+    in_flight, cached = _integer(fields, "in_flight"), _integer(fields, "cached")
+    speed, cost = _float(fields, "tokens_per_second"), _float(fields, "cost")
+    state.remark = " · ".join(
+        part
+        for part in (
+            f"{number(_integer(fields, 'requests'))} requests, {number(in_flight)} in flight",
+            f"{number(cached)} from the journal" if cached else "",
+            f"{number(speed)} tokens/s" if speed else "",
+            f"{cost:.2f} {_text(fields, 'currency')}" if cost else "",
+        )
+        if part
+    )
+    leaves = fields.get("leaves")
+    state.leaves = [entry for entry in leaves if isinstance(entry, dict)] if isinstance(leaves, list) else []
+
+
 def _sample(state: Progress, fields: Mapping[str, Json]) -> None:
     state.sample = (_text(fields, "question"), _text(fields, "answer"))
 
@@ -164,6 +183,7 @@ _HANDLERS: dict[str, Callable[[Progress, Mapping[str, Json]], None]] = {
     "stage.end": _stage_end,
     "progress": _progress,
     "sample": _sample,
+    "teaching": _teaching,
     "exam.progress": _exam_progress,
     "exam.answer": _sample,
     "train.phase": _train_phase,

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from shutil import get_terminal_size
 from typing import Any
 
 import typer
 
+from labtune.cli.funnel import funnel_lines
 from labtune.cli.tables import score_table
 from labtune.cli.text import has_colours, one_line, printable
 from labtune.errors import GateError
@@ -20,6 +21,7 @@ SHOWN_ANSWERS = 3
 COLOURS = {"learned": typer.colors.GREEN, "not learned": typer.colors.YELLOW, "forgotten": typer.colors.RED}
 PLACES = (
     ("generate/samples.jsonl", "samples"),
+    ("generate/rejected.jsonl", "what was dropped, and why"),
     ("mix", "training rows"),
     ("train/model", "tuned model"),
     ("evaluate/scores.json", "scores"),
@@ -37,6 +39,7 @@ class Result:
         scores: the score report, once there is one.
         answers: rows of `answers.jsonl`.
         nothing_done: every stage was up to date.
+        funnel: of each leaf, when the command was `generate`.
     """
 
     run_dir: Path
@@ -44,6 +47,7 @@ class Result:
     scores: Mapping[str, Any] | None
     answers: Sequence[Mapping[str, Any]]
     nothing_done: bool
+    funnel: Mapping[str, Any] = field(default_factory=dict)
 
     def document(self, gate: GateError | None) -> dict[str, Any]:
         """The fields of the JSON document; `error` is there when a gate was missed."""
@@ -55,6 +59,8 @@ class Result:
         }
         if self.scores is not None:
             fields["scores"] = self.scores
+        if self.funnel:
+            fields["funnel"] = self.funnel
         if gate is not None:
             fields["error"] = {
                 "kind": type(gate).__name__,
@@ -75,6 +81,8 @@ class Result:
                 *score_table(self.scores, _coloured if has_colours(sys.stdout) else _plain, _width()),
             ]
             lines += ["", *self._told_answers()]
+        lost = funnel_lines(self.funnel, _width())
+        lines += ["", *lost] if lost else []
         lines += ["", *self._places(), "", f"next:  {self._next()}"]
         for line in lines:
             typer.echo(line)

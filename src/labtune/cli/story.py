@@ -87,6 +87,7 @@ class Story:
             scores=read_json(folder / "evaluate" / "scores.json") if scored else None,
             answers=list(read_jsonl(folder / "evaluate" / "answers.jsonl")) if scored else [],
             nothing_done=all(stage["state"] == "up_to_date" for stage in stages),
+            funnel=read_json(folder / "generate" / "funnel.json") if until == "generate" else {},
         )
 
     def tell_before(self, view: View, before: Mapping[str, Any]) -> None:
@@ -96,6 +97,16 @@ class Story:
         view.say(f"? exam      before training, the student has {right} of {len(answers)} right", "bold")
         for answer in [answer for answer in answers if not answer["right"]][:SHOWN_BEFORE]:
             tell_answer(view, answer["question"], answer["answer"])
+
+    def tell_funnel(self, view: View) -> None:
+        """Where the rows of an unfinished generation were lost, as far as it came."""
+        from labtune.artifact import read_json
+        from labtune.cli.funnel import funnel_lines
+
+        path = self._lab.runs_dir / self._run / "generate" / "funnel.json"
+        if self._run and path.exists():
+            for line in funnel_lines(read_json(path), view.width):
+                view.say(line)
 
     def _tell_end(self, view: View, fields: Mapping[str, Json]) -> None:
         stage, state, seconds = str(fields.get("stage")), str(fields.get("state")), fields.get("seconds")

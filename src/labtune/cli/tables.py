@@ -31,7 +31,7 @@ def score_table(scores: Mapping[str, Any], style: Style, width: int) -> list[str
     widths = [max(cells(row[column]) for row in table) for column in range(len(HEADER))]
     room = width - sum(widths[1:]) - len(GAP) * (len(widths) - 1)
     widths[0] = min(widths[0], max(LEAST_LEAF, min(MOST_LEAF, room)))
-    lines = [_line((_ending(row[0], widths[0]), *row[1:]), widths, style) for row in table]
+    lines = [_line((ending(row[0], widths[0]), *row[1:]), widths, style) for row in table]
     return [*lines, "", kept_line(scores)]
 
 
@@ -74,7 +74,7 @@ def _decimal(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
 
 
-def _ending(path: str, width: int) -> str:
+def ending(path: str, width: int) -> str:
     """The end of a path, which tells more than its beginning."""
     if cells(path) <= width:
         return path

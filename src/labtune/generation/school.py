@@ -40,11 +40,15 @@ TEACHER_SETTINGS = (
 
 @dataclass(frozen=True, slots=True)
 class Faculty:
-    """The models of a run, opened: who writes and who judges (often the same), and what is in flight."""
+    """The models of a run, opened: who writes and who judges (often the same).
+
+    `in_flight` counts requests that wait for an answer, `slots` how many the endpoints take at once by now.
+    """
 
     teacher: AsyncChatModel
     judge: AsyncChatModel
     in_flight: Callable[[], int]
+    slots: Callable[[], int]
 
 
 OpenFaculty = Callable[[], AbstractAsyncContextManager[Faculty]]

@@ -130,6 +130,14 @@ class LeafTeaching:
             state.end = "nothing_to_ask"
         return Taught(self._result(human), state.end, state.failure)
 
+    async def try_out(self, rows: int) -> Taught:
+        """Only the first rows of the first round, as a real run would ask them."""
+        self._acceptance.know(self._human())
+        if self._lesson.can_be_taught:
+            draws = self._next_draws(0, self._lesson.target(self._school.config))
+            await self._batch(0, draws[:rows])
+        return Taught(self._result(()), "stopped", self._state.failure)
+
     def _human(self) -> list[Sample]:
         """The seeds that are not held out, with a few rewordings; more would drown the teacher's."""
         leaf, config, seed = self._lesson.leaf, self._school.config, self._school.run.seed

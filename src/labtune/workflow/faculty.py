@@ -44,6 +44,7 @@ async def open_faculty(lab: Lab, teacher: EndpointConfig, emit: Emit) -> AsyncIt
             JournaledModel(clients[0], journal),
             JournaledModel(clients[-1], journal),
             lambda: sum(client.limiter.in_flight for client in clients),
+            lambda: sum(client.limiter.limit for client in clients),
         )
 
 
