@@ -63,8 +63,8 @@ def compose(text: str, file: str) -> yaml.Node:
         line = mark.line + 1 if mark is not None else _line_of(text, getattr(error, "position", 0))
         problem = getattr(error, "problem", None) or getattr(error, "reason", None) or "it cannot be read"
         raise ConfigError(f"{file}:{line}: not YAML: {problem}") from error
-    except (RecursionError, ValueError) as error:
-        # ValueError: PyYAML turns `\U` escapes into characters that do not exist.
+    except (RecursionError, ValueError, OverflowError) as error:
+        # PyYAML turns `\U` escapes into characters that do not exist.
         raise ConfigError(f"{file}:1: not YAML: {error}") from error
     if root is None:
         raise ConfigError(f"{file}:1: the file is empty")
@@ -207,7 +207,9 @@ def _refuse(
     file: str,
     what: str,
 ) -> NoReturn:
-    first = error.errors()[0]
+    found = error.errors()
+    # A misspelt key explains a missing one better than the other way round.
+    first = next((one for one in found if one["type"] == "extra_forbidden"), found[0])
     location = first["loc"]
     where = ".".join(str(part) for part in location)
     place = node_at(node, location) if node is not None else None

@@ -40,15 +40,16 @@ class DedupBlock:
 
     async def __call__(self, row: FlowRow, context: StepContext) -> Sequence[FlowRow]:
         """The row, unless its words came before."""
-        state = context.row_state
-        if self.order == "leaf":
-            state = context.flow.state.setdefault(context.step, {})
-        key = row_id(*(words_of(str(row.fields[name])) for name in self._by))
-        first = state.setdefault(key, row.id)
-        if first == row.id:
-            return (row,)
-        context.reject(context.step, "duplicate", row, f"of row {first}")
-        return ()
+        state = context.flow.state if self.order == "leaf" else context.row_state
+        seen: set[int] = state.setdefault(context.step, set())
+        words = row_id(*(words_of(str(row.fields[name])) for name in self._by))
+        # 64 bits of the hash: a leaf may hold hundreds of thousands of rows.
+        key = int(words[:16], 16)
+        if key in seen:
+            context.reject(context.step, "duplicate", row)
+            return ()
+        seen.add(key)
+        return (row,)
 
 
 def words_of(text: str) -> str:
