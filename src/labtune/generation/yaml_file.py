@@ -22,6 +22,7 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 16
 _TAG = "tag:yaml.org,2002:"
 _MAX_DIGITS = 18
+_SHOWN = 80
 
 S = TypeVar("S", bound=Section)
 
@@ -102,7 +103,9 @@ def fields_of(node: yaml.Node | None, file: str, known: Sequence[str]) -> dict[s
     for key, value in entries_of(node, file, f"'key: value' lines with the keys {', '.join(known)}"):
         label = scalar(key)
         if label not in known:
-            raise ConfigError(f"{at(key, file)}: unknown key {label!r}", hint=nearest(label, known))
+            raise ConfigError(
+                f"{at(key, file)}: unknown key {label[:_SHOWN]!r}", hint=nearest(label[:_SHOWN], known)
+            )
         fields[label] = value
     return fields
 
@@ -120,7 +123,7 @@ def entries_of(node: yaml.Node | None, file: str, expected: str) -> list[tuple[y
     for key, _value in node.value:
         label = scalar(key)
         if label in seen:
-            raise ConfigError(f"{at(key, file)}: {label!r} stands here twice")
+            raise ConfigError(f"{at(key, file)}: {label[:_SHOWN]!r} stands here twice")
         seen.add(label)
     return list(node.value)
 
