@@ -49,7 +49,7 @@ class Case:
 CASES = {
     "fixed": Case(256, 32, 50),
     "lognormal": Case(256, 32, 500, 0.8),
-    "wide": Case(20_000, 1024, 2000, 0.8, window=4096),
+    "wide": Case(20_000, 1024, 3000, 0.8, window=2048),
     "long": Case(200_000, 256, 100, 0.8, steps=1, with_floor=False),
 }
 

@@ -14,15 +14,14 @@ from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
 
-TAGGED = re.compile(
-    r"<(document|context|passage|text|source|chunk|excerpt)\b[^>]*>\s*(.*?)\s*</\1>", re.S | re.I
-)
+TAGGED = re.compile(r"<([a-z]+)(?:_\d+)?\b[^>]*>\s*(.*?)\s*</\1(?:_\d+)?>", re.S | re.I)
+DOCUMENTS = frozenset({"document", "passage", "text", "source", "chunk", "excerpt"})
 FENCED = re.compile(r"(?:```\w*|\"\"\"|~~~)\n(.*?)\n\s*(?:```|\"\"\"|~~~)", re.S)
 SENTENCE = re.compile(r"[^.!?。！？\n]+(?:[.!?](?=\s|$)|[。！？])+")
 CJK = re.compile(r"[\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]")
 COUNT = re.compile(
     r"\b(\d{1,2})\s+(?:[\w-]+\s+){0,4}?"
-    r"(?:questions?|pairs?|facts?|instructions?|items?|examples?|contexts?|tasks?|entries)\b"
+    r"(?:questions?|pairs?|facts?|instructions?|items?|examples?|contexts?|tasks?|entries|requests?|texts?)\b"
     r"|(\d{1,2})\s*[个條条道对對组組段]"
 )
 SCALE = re.compile(r"\b(\d)\s*(?:-|to|–|through|至|到)\s*(\d{1,2})\b")
@@ -177,10 +176,14 @@ def _content(message: Mapping[str, Any]) -> str:
 @lru_cache(maxsize=4096)
 def find_document(prompt: str) -> str:
     """The longest text block of the prompt: tagged, fenced or paragraphs; "" when all are short."""
-    tagged = [match[1] for match in TAGGED.findall(prompt)] or FENCED.findall(prompt)
-    tagged = [text for text in tagged if not text.lstrip().startswith(("{", "["))]
-    if tagged:
-        return str(max(tagged, key=len))
+    tagged = [(match[0].lower(), match[1]) for match in TAGGED.findall(prompt)]
+    documents = [text for tag, text in tagged if tag in DOCUMENTS]
+    documents = documents or [text for tag, text in tagged if tag == "context"][-1:]
+    if tagged and not documents:
+        return ""
+    documents = documents or [text for text in FENCED.findall(prompt) if text.lstrip()[:1] not in "{["]
+    if documents:
+        return str(max(documents, key=len))
     best = current = ""
     for paragraph in [*re.split(r"\n\s*\n", prompt), ""]:
         if len(paragraph) >= (30 if is_chinese(paragraph) else 100) and not paragraph.lstrip().startswith(

@@ -153,6 +153,7 @@ class SimulatedTeacher:
             "requests": self.asked.total(),
             "distinct": len(self.asked),
             "answered": self.answered.total(),
+            "answered_distinct": len(self.answered),
             "answered_twice": sum(1 for count in self.answered.values() if count > 1),
             "most_per_body": max(self.asked.values(), default=0),
             "most_active": self.most_active,
