@@ -1,4 +1,4 @@
-"""The teacher as a run sees it: the lab's sampling instead of the pipeline's, and a count of what was asked."""
+"""The teacher as a run sees it: with the lab's sampling where it has one, and a count of what was asked."""
 
 from __future__ import annotations
 
