@@ -15,6 +15,8 @@ _DOUBLED = re.compile(
     r"\b(the|a|an|of|to|is|are|in|my|does|do|over|up|down|from|with|for|at|by|out|off) \1\b", re.I
 )
 _DANGLING = re.compile(r"(?:^|\s)(?:the|a|an|of my|whether)[?.!]?$", re.I)
+# What is left of a phrase whose brackets or names were cut out.
+_GAP = re.compile(r"\b(?:from|of|in|with|between|by) (?:and|or)\b|\b(?:and|or|than|from and)[?.]", re.I)
 _CJK = re.compile(r"[\u3400-\u9fff]")
 _GLUE = re.compile(
     r"^(?:Yes|No|是的|不是|可以|不可以|不能|能|要|不|是|不行|需要|不需要|对|没有|有|不用)?[\s,.:;，。、：；]*$"
@@ -63,6 +65,7 @@ class Check:
             or _CONTROL.search(row.question)
             or _DOUBLED.search(row.question)
             or _DANGLING.search(row.question)
+            or _GAP.search(row.question)
         ):
             return "malformed"
         if bool(_CJK.search(row.passage.text)) != bool(_CJK.search(row.question)):

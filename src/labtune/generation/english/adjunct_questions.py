@@ -30,6 +30,11 @@ def adjunct_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:
     """Questions that one adjunct answers: when, where, why, how, how long, how often, what for."""
     clause = speaker.clause
     words = list(adjunct.tokens)
+    nested = any(token.tag == "AUX" for token in clause.object)
+    caused = any(other.tokens[0].low == "due" for other in clause.adjuncts) and adjunct.kind == "where"
+    if nested or caused:
+        # The adjunct may belong to a clause inside the object, or to the cause.
+        return
     whole = len(words) <= 9 and not speaker.listed(words) and words[-1].form not in ("ing", "part")
     short = speaker.place(words) if whole else None
     if clause.copula and not clause.object and adjunct.kind == "why":

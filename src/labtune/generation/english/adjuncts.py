@@ -74,6 +74,8 @@ def _adjunct_kind(rest: list[Token], index: int) -> str:
     low = token.low
     if low == "once" and phrase and phrase[0].low in ("a", "an", "per", "every", "to"):
         return "frequency" if phrase[0].low != "to" else ""
+    if low == "in" and [word.low for word in phrase[:2]] == ["order", "to"]:
+        return "purpose"
     if token.tag == "SUB" and low in CONDITION:
         return "condition"
     if low in ("because", "due"):

@@ -113,7 +113,7 @@ def lead_in(ask: Ask, things: list[Piece], draw: random.Random) -> Ask | None:
         if before[-1:] != " " or after[:1] not in (" ", "?") or (following and following[0] in _PREPOSITIONS):
             continue
         last = strip(before).lower().split()[-1:]
-        if last == ["of"] or set(last) & _PARTICLES:
+        if set(last) & (_PARTICLES | {"of", "than", "as", "like"}):
             continue
         if after[1:2] in (NOUN, VERB) and not set(last) & _FRONT:
             # The noun goes on, or a verb belongs to it.

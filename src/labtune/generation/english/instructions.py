@@ -12,7 +12,7 @@ from labtune.generation.english.tag import NAMING, Token
 from labtune.generation.lexicon import word_set
 from labtune.generation.rows import Ask
 
-_KEEPING = frozenset(("store", "keep", "leave", "place", "put", "travel", "start", "combine", "mix", "share"))
+KEEPING = frozenset(("store", "keep", "leave", "place", "put", "travel", "start", "combine", "mix", "share"))
 _PARTICLES = word_set("en_words", "particles")
 _LIMITS = frozenset(("only", "never"))
 
@@ -61,7 +61,9 @@ def _prohibitions(whole: str, plain: str) -> Iterator[Ask]:
 
 
 def _purposes(speaker: Speaker, purpose: Adjunct, plain: str) -> Iterator[Ask]:
-    goal_tokens = list(purpose.tokens[1:])
+    goal_tokens = goal_of(purpose)
+    if not goal_tokens:
+        return
     form = verb_form(goal_tokens[0].low)
     if form is None:
         return
@@ -105,6 +107,12 @@ def _purposes(speaker: Speaker, purpose: Adjunct, plain: str) -> Iterator[Ask]:
     yield Ask(f"What happens if I {plain}?", "condition", f"what happens if I {plain}")
     yield Ask(f"Why should I {plain}?", "why", f"why I should {plain}")
     yield Ask(f"What happens when I {plain}?", "condition", f"what happens when I {plain}", weight=1)
+
+
+def goal_of(purpose: Adjunct) -> list[Token]:
+    """The words after `to` or `in order to`."""
+    place = next((n for n, token in enumerate(purpose.tokens) if token.tag == "TO"), len(purpose.tokens))
+    return list(purpose.tokens[place + 1 :])
 
 
 def _passive_goal(lemma: str, words: list[Token]) -> tuple[str, str, str] | None:
@@ -157,7 +165,7 @@ def _adjunct_instruction(speaker: Speaker, adjunct: Adjunct, plain: str) -> Iter
     if kind == "purpose" or kind == "purpose_for":
         return
     if kind == "manner" and words[0].low == "with" and len(words) > 1:
-        if speaker.clause.verb.lemma in _KEEPING:
+        if speaker.clause.verb.lemma in KEEPING:
             return
         yield from _tool_asks(plain, short)
         return

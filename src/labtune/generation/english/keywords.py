@@ -19,8 +19,8 @@ _MOST_WORDS = 7
 def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[str, ...]:
     """Marked content words and compounds of a sentence, then the words of its heading."""
     pool: list[str] = []
-    items = list(tokens)
-    for start, end in noun_phrases([_as_noun(token) for token in items]):
+    items = [_as_noun(token) for token in tokens]
+    for start, end in noun_phrases(items):
         words = [token for token in items[start:end] if token.tag not in ("DET",)]
         if words and not (len(words) == 1 and words[0].tag == "NUM"):
             pool.append(" ".join(_marked(token) for token in words[-3:]))
@@ -38,7 +38,10 @@ def keyword_pool(tokens: Sequence[Token], heading: Sequence[str] = ()) -> tuple[
 
 
 def _as_noun(token: Token) -> Token:
-    return replace(token, tag="NOUN") if token.tag == "?" else token
+    if token.tag != "?":
+        return token
+    # `passed` is hardly a thing.
+    return replace(token, tag="VERB" if token.form in ("past", "part") else "NOUN")
 
 
 def _marked(token: Token) -> str:
@@ -66,9 +69,14 @@ def question_words(clauses: Sequence[Clause], measure: str) -> tuple[str, ...]:
         ):
             if kind in kinds:
                 words.append(word)
-    if measure:
-        words.append({"duration": "how long", "length": "how long"}.get(measure, "how much"))
+    if measure and measure != "length":
+        words.append("how long" if measure == "duration" else "how much")
     return tuple(dict.fromkeys(words))
+
+
+def _names(word: str) -> bool:
+    """True for a search word that names a thing: a noun, a compound, a name."""
+    return word[:1] == NOUN or word[:1].isupper() or (" " in word and not word[:1].isdigit())
 
 
 def keyword_question(
@@ -83,8 +91,11 @@ def keyword_question(
         draw: the fact's own generator.
     """
     size = min(len(pool), draw.choice((2, 2, 3, 3, 3, 4, 4, 5)))
-    rarest = min(spread)
-    first = draw.choice([place for place, count in enumerate(spread) if count <= rarest + 1])
+    named = [place for place, word in enumerate(pool) if _names(word)] or list(range(len(pool)))
+    rarest = min(spread[place] for place in named)
+    first = draw.choice([place for place in named if spread[place] <= rarest + 1])
+    if size == 2 and len(named) < 2 and " " not in pool[first]:
+        size = min(3, len(pool))
     alone = " " in pool[first] and not any(character.isdigit() for character in pool[first])
     if rarest == 1 and alone and spread[first] == 1 and draw.random() < 0.15:
         size = 1

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from labtune.generation.english.adjunct_questions import adjunct_asks, lead_asks
 from labtune.generation.english.clause import Clause, modal
-from labtune.generation.english.inflect import is_plural, past, third_person
+from labtune.generation.english.inflect import is_plural, past, singular, third_person
 from labtune.generation.english.marks import NAME, NAMES, VERB, has_name, render
 from labtune.generation.english.speaker import Speaker, finite, has_time, inverted, tail_of, wh_ask
 from labtune.generation.english.tag import BE, NAMING, Token
@@ -163,6 +163,10 @@ def _subject_asks(speaker: Speaker) -> Iterator[Ask]:
     head = next((token for token in reversed(words) if token.tag in NAMING), None)
     if head is None and words[0].form != "ing":
         return
+    bare = bool(speaker.object) and speaker.object[0].tag == "DET"
+    if bare and not any(token.tag in NAMING or token.tag == "?" for token in speaker.object):
+        # `has a slower`: the noun was taken for something else.
+        return
     word = "Who" if _is_person(words, clause) else "What"
     verb = _third(clause)
     tail = tail_of(speaker)
@@ -190,7 +194,7 @@ def _third(clause: Clause) -> str:
 
 def _is_person(words: tuple[Token, ...], clause: Clause) -> bool:
     nouns = [token.low for token in words if token.tag in NAMING]
-    if any(noun in word_set("en_questions", "person_nouns") for noun in nouns):
+    if any({noun, singular(noun)} & word_set("en_questions", "person_nouns") for noun in nouns):
         return True
     return (
         has_name(list(words))
@@ -252,7 +256,7 @@ def _agent_asks(speaker: Speaker) -> Iterator[Ask]:
     )
     question = " ".join(part for part in (VERB + verb, speaker.subject, others) if part)
     persons = word_set("en_questions", "person_nouns")
-    named = words[0].tag == "PROPN" or any(token.low in persons for token in words[:3])
+    named = words[0].tag == "PROPN" or any(singular(token.low) in persons for token in words[:3])
     yield Ask(
         f"{'Who' if named else 'What'} {question}?",
         "who" if named else "subject",

@@ -10,6 +10,7 @@ from itertools import combinations
 
 from labtune.generation.english.clause import modal
 from labtune.generation.english.inflect import gerund, participle, singular, verb_form
+from labtune.generation.english.instructions import KEEPING, goal_of
 from labtune.generation.english.marks import NAME, NAMES, NOUN, VERB, render
 from labtune.generation.english.speaker import Speaker, finite, tail_of
 from labtune.generation.english.tag import BE, NAMING, Token, head_noun, plural_phrase
@@ -86,14 +87,16 @@ def _instruction(speaker: Speaker) -> Iterator[Piece]:
     thing = particle + render(words, lower=False)
     whole = " ".join([thing, *(render(a.tokens, lower=False) for a in speaker.kept if a.kind != "purpose")])
     banned = any(token.low in ("not", "never", "don't") for token in clause.auxiliaries)
-    for rest in dict.fromkeys((whole.strip(), thing.strip())):
+    rests = (whole.strip(),) if lemma in KEEPING else (whole.strip(), thing.strip())
+    for rest in dict.fromkeys(rests):
         yield act("try" if banned else "act", lemma, rest)
     if banned:
         return
     purpose = next((a for a in clause.adjuncts if a.kind == "purpose"), None)
-    goal = verb_form(purpose.tokens[1].low) if purpose is not None else None
-    if purpose is not None and goal is not None:
-        yield act("goal", goal.lemma, render(purpose.tokens[2:], lower=False))
+    words = goal_of(purpose) if purpose is not None else []
+    goal = verb_form(words[0].low) if words else None
+    if goal is not None:
+        yield act("goal", goal.lemma, render(words[1:], lower=False))
         yield act("try", lemma, thing.strip())
     plain = f"{VERB}{lemma} {thing}".strip()
     yield from (piece("act_doubt", act=f"{VERB}{lemma} {other}") for other in other_numbers(whole.strip()))

@@ -65,7 +65,8 @@ def speaker(clause: Clause, sentence: Sentence, names: Names, referent: str) -> 
         return Speaker(clause, "", False, sentence.start)
     words = clause.subject
     if words[0].tag == "PRON" or (words[0].low in ("this", "these", "such") and len(words) == 1):
-        if words[0].low in ("it", "they", "he", "she") and referent:
+        vague = set(referent.lower().split()) & _VAGUE_HEADS
+        if words[0].low in ("it", "they", "he", "she") and referent and not vague:
             return Speaker(clause, referent, clause.plural, sentence.start)
         if words[0].low == "you":
             return Speaker(clause, "I", True, sentence.start)

@@ -32,6 +32,7 @@ _GUIDE = 0.15
 _POSSESSIVE = ("its", "their", "your", "his", "her", "our", "this", "these", "that", "those")
 _COMPARING = word_set("en_words", "comparing")
 _VAGUE = word_set("en_words", "vague_heads")
+_COMMON = 2
 _TITLED = 6
 _LONGEST_PIECE = 34
 _POINTING = re.compile(r"\b(?:these|this|following|follows?)\b")
@@ -160,6 +161,9 @@ class EnglishTeacher:
             return
         definition = (strip(who.subject), clause.verb.low)
         known = self.defined.setdefault(definition, passage.index)
+        if re.fullmatch(r"the [a-z]+", definition[0]) and self.spread(definition[0]) > _COMMON:
+            # `The knot is ...` in a text about knots: nobody knows which.
+            known = -1
         for ask in clause_asks(who):
             # A thing is defined once: later sentences about it answer other questions.
             if ask.form != "definition" or (known == passage.index and not clause.lead):
