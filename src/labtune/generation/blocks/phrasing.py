@@ -18,9 +18,9 @@ from labtune.generation.teachers import Teacher
 LEAST = 12
 # Asked for at least, so that LEAST are left when checks drop some.
 _ASKED = 18
-_LONGEST_SEARCH = 64
+_LONGEST_SEARCH = 80
 # Most words of each half of such a search.
-_HALF = 4
+_HALF = 5
 # Share of search words among the questions for a joined pair.
 _SEARCHES = 0.3
 _NOISE = re.compile(r"[\W_]+")

@@ -195,7 +195,9 @@ def _permitted(speaker: Speaker) -> Iterator[Piece]:
     if not verb or not clause.passive:
         return
     tail = tail_of(speaker)
-    rests = dict.fromkeys((speaker.subject, f"{speaker.subject} {tail}".strip()))
+    whole = f"{speaker.subject} {tail}".strip()
+    # `put the kettle` says nothing without its place.
+    rests = dict.fromkeys((whole,) if clause.verb.lemma in KEEPING else (speaker.subject, whole))
     kinds = (
         ("try",)
         if clause.negative

@@ -347,7 +347,7 @@ def _sound(asks: list[Ask]) -> Iterator[Ask]:
     for ask in asks:
         text = " ".join(ask.text.split())
         words = strip(text).split()
-        if text in seen or len(words) > 24 or len(words) < 2:
+        if text in seen or len(words) > 24 or len(words) < 2 or words[-1] in ("and?", "or?", "than?"):
             continue
         if "  " in ask.text or " ?" in ask.text:
             ask = Ask(
