@@ -12,7 +12,6 @@ Requests are counted by body: whoever asks twice is seen.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import hashlib
 import json
@@ -25,74 +24,16 @@ import urllib.request
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from aiohttp import web
-from benchmarks.plausible_replies import CJK, is_chinese, reply_text
+from benchmarks.plausible_replies import CJK, reply_text
+from benchmarks.spoiled_replies import spoil
+from benchmarks.teacher_config import Faults, TeacherConfig, arguments_of, parse
 
 MAX_BODY = 64 << 20
-REFUSAL = "I'm sorry, but I can't help with that request."
-REFUSAL_ZH = "抱歉，我无法协助处理这个请求。"
-
-
-@dataclass(frozen=True, slots=True)
-class Faults:
-    """Share of requests (0..1) that each fault hits.
-
-    Faults of the transport are drawn anew at each attempt; faults of the content belong to the body, so that
-    asking the same again brings the same reply.
-    """
-
-    rate_limit: float = 0.0
-    """429 with Retry-After, in bursts of `rate_limit_burst` requests."""
-    unavailable: float = 0.0
-    """503."""
-    reset: float = 0.0
-    """The connection breaks before a byte of the reply."""
-    cut: float = 0.0
-    """The connection breaks in the middle of the reply."""
-    slow: float = 0.0
-    """The reply takes `slow_factor` times as long."""
-    truncated: float = 0.0
-    """The text ends half way, finish reason "length"."""
-    malformed: float = 0.0
-    """JSON that is not quite JSON; without JSON, an empty text."""
-    wrong_language: float = 0.0
-    refusal: float = 0.0
-    content_filter: float = 0.0
-    """Empty text, finish reason "content_filter"."""
-    rate_limit_burst: float = 8
-    retry_after_s: float = 0.2
-    slow_factor: float = 20.0
-
-    TRANSPORT = ("rate_limit", "unavailable", "reset", "cut", "slow")
-    CONTENT = ("truncated", "malformed", "wrong_language", "refusal", "content_filter")
-
-
-@dataclass(frozen=True, slots=True)
-class TeacherConfig:
-    """How the teacher behaves. `latency_ms` is the mean; `sigma` > 0 makes it log-normal."""
-
-    model: str = "simulated-teacher"
-    max_model_len: int = 32768
-    slots: int = 32
-    queue: int | None = None
-    """Requests that may wait for a slot; more are answered 429. None: any number."""
-    latency_ms: float = 0.0
-    sigma: float = 0.0
-    json_schema: str = "yes"
-    """"yes"; "reject" (400 when asked); "ignore" (plain reply unless the prompt asks for JSON)."""
-    approve: float = 0.95
-    """Share of requests in which a judge says yes."""
-    api_key: str | None = None
-    seed: int = 0
-    keep: bool = False
-    """Keep every request's body, for tests that look at them."""
-    log: str | None = None
-    """File to which every request's body is added, a line each."""
-    faults: Faults = field(default_factory=Faults)
 
 
 class SimulatedTeacher:
@@ -300,7 +241,7 @@ class SimulatedTeacher:
             approve_share=self.config.approve,
             foreign=fault == "wrong_language",
         )
-        text, finish = _spoil(text, fault, draw, body["messages"])
+        text, finish = spoil(text, fault, draw, body["messages"])
         usage = {"prompt_tokens": n_tokens(body["messages"]), "completion_tokens": max(1, count_tokens(text))}
         limit = body.get("max_completion_tokens") or body.get("max_tokens")
         if limit and usage["completion_tokens"] > int(limit):
@@ -332,37 +273,6 @@ class SimulatedTeacher:
             return None
         schema = wanted.get("json_schema", {}).get("schema")
         return schema if isinstance(schema, dict) else None
-
-
-def _spoil(
-    text: str, fault: str | None, draw: random.Random, messages: list[dict[str, Any]]
-) -> tuple[str, str]:
-    """The text after its fault, and the finish reason."""
-    if fault == "truncated":
-        return text[: max(1, len(text) // 2)], "length"
-    if fault == "malformed":
-        return _malformed(text, draw), "stop"
-    if fault == "refusal":
-        return REFUSAL_ZH if is_chinese(str(messages[-1].get("content"))) else REFUSAL, "stop"
-    if fault == "content_filter":
-        return "", "content_filter"
-    return text, "stop"
-
-
-def _malformed(text: str, draw: random.Random) -> str:
-    """Some that a lenient reader may mend, some that nobody can."""
-    if not text.startswith(("{", "[")):
-        return ""
-    return draw.choice(
-        (
-            f"Sure! Here is the JSON you asked for:\n```json\n{text}\n```\nLet me know if you need more.",
-            text[:-1] + "," + text[-1],
-            text.replace('"', "'"),
-            text.replace('":', '"', 1),
-            text[: len(text) * 2 // 3],
-            "I have written the questions and the answers, as you asked.",
-        )
-    )
 
 
 def count_tokens(text: str) -> int:
@@ -454,46 +364,6 @@ def teacher_process(config: TeacherConfig | None = None, *, port: int = 0) -> It
         process.wait()
         if process.stdout is not None:
             process.stdout.close()
-
-
-def arguments_of(config: TeacherConfig) -> list[str]:
-    """The command line that gives this configuration."""
-    words = []
-    for item in fields(config):
-        value = getattr(config, item.name)
-        if item.name == "faults" or value is None:
-            continue
-        flag = f"--{item.name.replace('_', '-')}"
-        words += ([flag] if value else []) if isinstance(value, bool) else [flag, str(value)]
-    for name, value in asdict(config.faults).items():
-        words += ["--fault", f"{name}={value}"]
-    return words
-
-
-def parse(arguments: list[str]) -> tuple[str, int, TeacherConfig]:
-    """Host, port and configuration of a command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8000, help="0: any free one")
-    parser.add_argument("--model", default="simulated-teacher")
-    parser.add_argument("--max-model-len", type=int, default=32768)
-    parser.add_argument("--slots", type=int, default=32)
-    parser.add_argument("--queue", type=int, default=None)
-    parser.add_argument("--latency-ms", type=float, default=0.0)
-    parser.add_argument("--sigma", type=float, default=0.0)
-    parser.add_argument("--json-schema", choices=("yes", "reject", "ignore"), default="yes")
-    parser.add_argument("--approve", type=float, default=0.95)
-    parser.add_argument("--api-key", default=None)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--keep", action="store_true")
-    parser.add_argument("--log", default=None)
-    parser.add_argument("--fault", action="append", default=[], metavar="NAME=SHARE", help="repeatable")
-    options = vars(parser.parse_args(arguments))
-    host, port, given = options.pop("host"), options.pop("port"), options.pop("fault")
-    faults = Faults(**{name: float(value) for name, value in (text.split("=", 1) for text in given)})
-    return host, port, TeacherConfig(**options, faults=faults)
 
 
 async def _serve(host: str, port: int, config: TeacherConfig) -> None:
