@@ -146,7 +146,8 @@ class Acceptance:
             kind=self._leaf.kind,
             language=language,
             messages=(Message("user", question), Message("assistant", answer)),
-            form=str(row.fields.get("form") or row.fields.get("view") or "generated"),
+            # A question asked from a view is no view: only what says so has a view's name as its form.
+            form=str(row.fields.get("form") or "generated"),
             length=length,
             pipeline=self._origin.pipeline,
             teacher=self._origin.teacher,
