@@ -18,7 +18,7 @@ A section is a list of blocks or the name of a pipeline that ships, whose sectio
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -207,9 +207,15 @@ class _Reader:
         settings = settings_of(factory.Config, config, node, self._file, what)
         home = BlockHome(name, self._folder, lambda *path: at(node_at(config, path) or node, self._file))
         block = factory(settings, home)
-        when = self._when(keys.get("when"), node)
+        when = self._when(keys.get("when"))
         self._follow(block, name, when, at(node, self._file))
-        said = (name, str(kind.value), settings.model_dump(), when and when.model_dump(), _version(block))
+        said = (
+            name,
+            str(kind.value),
+            settings.model_dump(),
+            [rule.model_dump() for rule in when],
+            _version(block),
+        )
         return _steps(name, block, when), said
 
     def _factory(self, kind: yaml.ScalarNode) -> BlockFactory:
@@ -224,23 +230,26 @@ class _Reader:
             )
         return factory
 
-    def _when(self, node: yaml.Node | None, owner: yaml.Node) -> Rule | None:
+    def _when(self, node: yaml.Node | None) -> tuple[Rule, ...]:
         if node is None:
-            return None
-        entries_of(node, self._file, "a field and a test, such as {field: view, equals: passage}")
-        rule = settings_of(Rule, node, owner, self._file, "when")
-        for name in rule.names:
-            self._require(name, at(node, self._file), "when")
-        return rule
+            return ()
+        items = node.value if isinstance(node, yaml.SequenceNode) and node.value else [node]
+        rules: list[Rule] = []
+        for item in items:
+            entries_of(item, self._file, "a field and a test, such as {field: view, equals: passage}")
+            rules.append(settings_of(Rule, item, item, self._file, "when"))
+            for name in rules[-1].names:
+                self._require(name, at(item, self._file), "when")
+        return tuple(rules)
 
-    def _follow(self, block: Checked, name: str, when: Rule | None, place: str) -> None:
+    def _follow(self, block: Checked, name: str, when: Sequence[Rule], place: str) -> None:
         for field, where in block.needs.items():
             self._require(field, where or place, f"block {name!r}")
         sources = SOURCE_FIELDS[self._kind]
         for field in sorted(block.adds):
             if field in sources:
                 raise ConfigError(f"{place}: block {name!r} would overwrite {field!r} of the source rows")
-        if when is None:
+        if not when:
             self._fields |= block.adds
         else:
             for field in block.adds - self._fields:
@@ -260,9 +269,9 @@ class _Reader:
         return f" (block {maker!r} adds it for some rows only)" if maker is not None else ""
 
 
-def _steps(name: str, block: FlowBlock, when: Rule | None) -> tuple[FlowStep, ...]:
+def _steps(name: str, block: FlowBlock, when: tuple[Rule, ...]) -> tuple[FlowStep, ...]:
     parts = block.parts() if isinstance(block, Composite) else (FlowStep(name, block),)
-    if when is None:
+    if not when:
         return parts
     return tuple(FlowStep(part.name, part.block, _Condition(when, part)) for part in parts)
 
@@ -271,12 +280,12 @@ def _steps(name: str, block: FlowBlock, when: Rule | None) -> tuple[FlowStep, ..
 class _Condition:
     """The pipeline's `when` together with the part's own."""
 
-    rule: Rule
+    rules: tuple[Rule, ...]
     part: FlowStep
 
     def __call__(self, row: FlowRow) -> bool:
         own = self.part.when
-        return self.rule.holds(row.fields) and (own is None or own(row))
+        return all(rule.holds(row.fields) for rule in self.rules) and (own is None or own(row))
 
 
 def _version(block: object) -> str:

@@ -307,11 +307,34 @@ def test_map_copies_sets_renames_and_drops() -> None:
     assert set(row.shown()) == {"id", "subject", "question", "answer"}
 
 
+def test_a_request_that_fails_may_have_a_value_instead() -> None:
+    blocks = MANNER.replace("reply:", "otherwise: {manner: precise}, reply:") + OUT
+    for teacher in (said(manner="funny"), Model(lambda _request: "")):
+        context = context_of(teacher)
+        rows = walk(blocks, context, *(row_of("knowledge", key=str(key)) for key in range(4)))
+        assert [row.fields["manner"] for row in rows] == ["precise"] * 4
+        assert context.rejections == []
+        # The reply and, where there is something to mend, its repair; not once more for each row.
+        assert len(teacher.asked) <= 2
+    for wrong in ("{maner: precise}", "{manner: precise, more: x}"):
+        with pytest.raises(ConfigError, match=r"x\.yaml:2: give all fields of the reply"):
+            walk(blocks.replace("{manner: precise}", wrong), context_of())
+
+
+def test_all_conditions_of_when_must_hold() -> None:
+    when = "when: [{field: language, equals: en}, {field: number, at_least: 5}]"
+    blocks = OUT + "  - {type: filter, " + when + ", config: {keep: [{field: title, equals: Owl}]}}\n"
+    rows = [row_of("knowledge", key=str(number), number=number) for number in (3, 7)]
+    assert [row.fields["number"] for row in walk(blocks, context_of(), *rows)] == [3]
+    with pytest.raises(ConfigError, match=r"x\.yaml:3: when uses 'numer'"):
+        walk(blocks.replace("{field: number", "{field: numer"), context_of())
+
+
 def test_map_emits_a_copy_that_leaves_at_once() -> None:
-    blocks = "  - {name: leave, type: map, config: {emit: {form: note}}}\n" + OUT
+    blocks = "  - {name: leave, type: map, config: {emit: {form: 'note on {{ domain }}'}}}\n" + OUT
     rows = walk(blocks, context_of())
     assert [(row.final, row.fields.get("form"), row.fields.get("answer")) for row in rows] == [
-        (True, "note", None),
+        (True, "note on ornithology", None),
         (False, None, "a"),
     ]
     assert rows[0].id != rows[1].id

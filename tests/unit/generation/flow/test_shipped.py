@@ -113,7 +113,15 @@ def test_summaries_give_the_views_themselves_and_questions_from_each() -> None:
     views = {"detailed_summary", "extractive_summary", "atomic_facts"}
     leaving = [row for row in rows if row.final]
     assert {row.fields["view"] for row in leaving} == views
-    assert all(row.fields["form"] == "view" and row.fields["view_text"] for row in leaving)
+    for row in leaving:
+        assert row.fields["form"] == row.fields["view"]
+        assert row.fields["context"] == row.fields["passage"]
+        assert row.fields["answer"] == row.fields["view_text"]
+    assert len({row.fields["question"] for row in leaving}) == 3
+    chinese, _context = walk("summaries", "knowledge", plausible(), "zh")
+    assert any("复述" in str(row.fields["question"]) for row in chinese if row.final)
+    german, _context = walk("summaries", "knowledge", plausible(), "de")
+    assert german and not any(row.final for row in german)
     assert {row.fields["view"] for row in rows if not row.final} <= views | {"passage"}
     assert len({row.fields["view"] for row in rows if not row.final}) > 1
 

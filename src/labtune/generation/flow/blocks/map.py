@@ -30,23 +30,17 @@ class MapBlock:
         drop: list[str] = Field(default_factory=list, description="Fields that rows shall no longer hold.")
         emit: dict[str, str] = Field(
             default_factory=dict,
-            description="A copy with these fields leaves the pipeline here as a row of its own.",
+            description="A copy with these fields (templates) leaves the pipeline here as a row of its own.",
         )
 
     order: Order = "any"
 
     def __init__(self, config: Config, home: BlockHome) -> None:
         self._config = config
-        self._templates: dict[str, Template] = {}
-        needs = {source: home.at("copy", name) for name, source in config.copy_fields.items()}
-        for name, text in config.set.items():
-            place = home.at("set", name)
-            file, _, line = place.rpartition(":")
-            self._templates[name] = compile_template(text, file, int(line), prompt=False)
-            for variable in self._templates[name].variables:
-                if variable.name not in config.copy_fields:
-                    needs.setdefault(variable.name, place)
         made = {*config.copy_fields, *config.set}
+        needs = {source: home.at("copy", name) for name, source in config.copy_fields.items()}
+        self._set = _templates(config.set, "set", home, needs, frozenset(config.copy_fields))
+        self._emit = _templates(config.emit, "emit", home, needs, frozenset(made))
         needs.update({name: home.at("rename", name) for name in config.rename if name not in made})
         kept = made | set(config.rename.values())
         needs.update(
@@ -56,22 +50,38 @@ class MapBlock:
             raise ConfigError(f"{home.at()}: map needs 'copy', 'set', 'rename', 'drop' or 'emit'")
         self.needs: Mapping[str, str] = needs
         self.drops = frozenset({*config.rename, *config.drop})
-        self.adds = frozenset(made | set(config.rename.values())) - self.drops
+        self.adds = frozenset(kept) - self.drops
 
     async def __call__(self, row: FlowRow, context: StepContext) -> Sequence[FlowRow]:
         """The changed row; with `emit`, the copy that leaves before it."""
-        fields: dict[str, Json] = {
-            name: row.fields[source] for name, source in self._config.copy_fields.items()
-        }
+        config = self._config
+        fields: dict[str, Json] = {name: row.fields[source] for name, source in config.copy_fields.items()}
         try:
-            for name, template in self._templates.items():
-                fields[name] = template.render({**row.fields, **fields})
+            for name, template in self._set.items():
+                fields[name] = template.render({**row.fields, **fields}).strip()
+            known = {**row.fields, **fields}
+            leaving = {name: template.render(known).strip() for name, template in self._emit.items()}
         except DataError as error:
             context.reject(context.step, "template_failed", row, error.message)
             return ()
-        for old, new in self._config.rename.items():
+        for old, new in config.rename.items():
             fields[new] = fields.pop(old) if old in fields else row.fields[old]
-        if not self._config.emit:
+        if not leaving:
             return (context.extend(row, fields).without(self.drops),)
-        leaving = context.child(row, 0, {**fields, **self._config.emit}).without(self.drops)
-        return (leaving.leaving(), context.child(row, 1, fields).without(self.drops))
+        copy = context.child(row, 0, {**fields, **leaving}).without(self.drops - self._emit.keys())
+        return (copy.leaving(), context.child(row, 1, fields).without(self.drops))
+
+
+def _templates(
+    texts: Mapping[str, str], key: str, home: BlockHome, needs: dict[str, str], made: frozenset[str]
+) -> dict[str, Template]:
+    """Compile the templates of one setting; what they use and the block itself does not make is needed."""
+    templates: dict[str, Template] = {}
+    for name, text in texts.items():
+        place = home.at(key, name)
+        file, _, line = place.rpartition(":")
+        templates[name] = compile_template(text, file, int(line), prompt=False)
+        for variable in templates[name].variables:
+            if variable.name not in made:
+                needs.setdefault(variable.name, place)
+    return templates

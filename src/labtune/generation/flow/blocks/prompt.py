@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import Field
 
 from labtune.config.section import Section
-from labtune.errors import ConfigError, DataError
+from labtune.errors import ConfigError, DataError, RequestError
 from labtune.generation.flow.block_home import BlockHome
 from labtune.generation.flow.context import StepContext
 from labtune.generation.flow.engine import Order
@@ -31,6 +31,10 @@ class PromptBlock:
         )
         many: str | None = Field(None, description="Name of a list in the reply; each item becomes a row.")
         most: int = Field(50, ge=1, le=500, description="Items of one reply that are taken at most.")
+        otherwise: dict[str, str | list[str] | int | bool] = Field(
+            default_factory=dict,
+            description="The fields where no usable reply comes, instead of a rejection.",
+        )
         once_per_leaf: bool = Field(False, description="Ask once for the whole leaf; all rows get the reply.")
         temperature: float = Field(0.7, ge=0, le=2, description="Sampling temperature.")
         top_p: float = Field(1.0, gt=0, le=1, description="Share of probability that is sampled from.")
@@ -46,6 +50,11 @@ class PromptBlock:
         self.needs: Mapping[str, str] = self._prompt.needs
         self.adds = frozenset(config.reply)
         self.version = self._prompt.version
+        if config.otherwise and (config.many is not None or set(config.otherwise) != set(config.reply)):
+            raise ConfigError(
+                f"{home.at('otherwise')}: give all fields of the reply and no other, without 'many'",
+                hint=f"fields of the reply: {', '.join(config.reply)}",
+            )
         if config.once_per_leaf:
             self._check_leaf_fields(home)
 
@@ -69,14 +78,23 @@ class PromptBlock:
         except DataError as error:
             context.reject(context.step, "prompt_failed", row, error.message)
             return ()
+        except RequestError:
+            if not self._config.otherwise:
+                raise
+            return (context.extend(row, self._otherwise()),)
         if self._config.many is None:
             fields = read_fields(value, self._config.reply)
             lacking = empty_field(fields)
+            if lacking is not None and self._config.otherwise:
+                return (context.extend(row, self._otherwise()),)
             if lacking is not None:
                 context.reject(context.step, "empty_field", row, f"{lacking} is empty")
                 return ()
             return (context.extend(row, fields),)
         return self._children(value.get(self._config.many), row, context)
+
+    def _otherwise(self) -> dict[str, Json]:
+        return {name: _plain(value) for name, value in self._config.otherwise.items()}
 
     def _children(self, items: Json, row: FlowRow, context: StepContext) -> list[FlowRow]:
         if not isinstance(items, list) or not items:
@@ -101,11 +119,23 @@ class PromptBlock:
         return await context.ask("teacher", request, self._schema, prompt=version)
 
     async def _once(self, row: FlowRow, context: StepContext) -> dict[str, Json]:
+        """The leaf's reply. A failure is the leaf's too where `otherwise` says what to do then."""
         state = context.flow.state.setdefault(context.step, {"lock": asyncio.Lock()})
         async with state["lock"]:
-            if "value" not in state:
-                state["value"] = await self._send(row, context, 0)
-                state["asked"] = context.asked
+            if "value" not in state and "failure" not in state:
+                try:
+                    state["value"] = await self._send(row, context, 0)
+                    state["asked"] = context.asked
+                except RequestError as error:
+                    if not self._config.otherwise:
+                        raise
+                    state["failure"] = error
+        if "failure" in state:
+            raise state["failure"]
         context.asked = state["asked"]
         value: dict[str, Json] = state["value"]
         return value
+
+
+def _plain(value: str | list[str] | int | bool) -> Json:
+    return [*value] if isinstance(value, list) else value
