@@ -35,7 +35,7 @@ from labtune.generation.rows import Answer, Ask, Fact, Passage, Piece
 _ASIDE_BEFORE, _ASIDE_AFTER = 0.15, 0.1
 _TITLED = 6
 # Where the draw of a phrasing falls: situations first, then plain questions, mentions, search words.
-_SITUATIONS, _SENTENCES, _MENTIONS = 0.34, 0.76, 0.8
+_SITUATIONS, _SENTENCES, _MENTIONS = 0.38, 0.8, 0.83
 _PLAIN = (_SITUATIONS + _SENTENCES) / 2
 # Share of the plain questions that name their topic first.
 _STORIES = 0.25

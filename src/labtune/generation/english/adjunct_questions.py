@@ -136,7 +136,7 @@ def _timed(words: list[Token]) -> bool:
 
 
 def _manner(words: list[Token]) -> bool:
-    return words[0].low in ("with", "by") or (words[0].low == "in" and len(words) > 2)
+    return words[0].low in ("with", "by")
 
 
 def _condition_asks(speaker: Speaker, adjunct: Adjunct) -> Iterator[Ask]:

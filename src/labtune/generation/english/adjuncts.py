@@ -82,6 +82,8 @@ def _adjunct_kind(rest: list[Token], index: int) -> str:
         return "why"
     if token.tag == "SUB" and low in ("after", "before", "until", "since", "as"):
         return "when" if low != "as" else "why"
+    if low in ("once", "twice") and phrase and phrase[0].low == "as":
+        return ""
     if low in ("every", "each", "once", "twice", "daily", "weekly", "monthly", "annually", "yearly"):
         return (
             "frequency" if _names_time(phrase[:4]) or low.endswith("ly") or low in ("once", "twice") else ""

@@ -43,7 +43,7 @@ WEIGHTS = {
     "state": 2,
     "doubt": 2,
     "act_doubt": 2,
-    "pair": 2,
+    "pair": 3,
     "rule": 2,
     "act": 3,
     "try": 4,
@@ -107,6 +107,9 @@ def lead_in(ask: Ask, things: list[Piece], draw: random.Random) -> Ask | None:
         slots = dict(piece.slots)
         thing = slots["n"]
         if ask.text.count(thing) != 1 or NAME in thing or NAMES in thing:
+            continue
+        if ask.polarity and thing.startswith(("a ", "an ")):
+            # `Is the knot a hitch?` asks whether it is one.
             continue
         before, after = ask.text.split(thing)
         following = strip(after).split()

@@ -94,7 +94,8 @@ def keyword_question(
     named = [place for place, word in enumerate(pool) if _names(word)] or list(range(len(pool)))
     rarest = min(spread[place] for place in named)
     first = draw.choice([place for place in named if spread[place] <= rarest + 1])
-    if size == 2 and len(named) < 2 and " " not in pool[first]:
+    if size == 2 and " " not in pool[first] and not pool[first][0].isupper():
+        # Two plain words fit too many sentences.
         size = min(3, len(pool))
     alone = " " in pool[first] and not any(character.isdigit() for character in pool[first])
     if rarest == 1 and alone and spread[first] == 1 and draw.random() < 0.15:

@@ -37,7 +37,8 @@ _TITLED = 6
 _LONGEST_PIECE = 34
 _POINTING = re.compile(r"\b(?:these|this|following|follows?)\b")
 # Where the draw of a phrasing falls: situations first, then plain questions, mentions, search words.
-_SITUATIONS, _SENTENCES, _MENTIONS = 0.34, 0.72, 0.76
+_SITUATIONS, _SENTENCES, _MENTIONS = 0.42, 0.82, 0.85
+_EACH = 0.045
 _PLAIN = (_SITUATIONS + _SENTENCES) / 2
 # Share of the plain questions that begin with a sentence about what they ask.
 _STORIES = 0.5
@@ -232,7 +233,7 @@ class EnglishTeacher:
         things = [piece for piece in fact.pieces if piece.kind == "thing"]
         pieces = [piece for piece in fact.pieces if piece.kind != "thing"]
         shares = _piece_weights(pieces)
-        told = min(_SITUATIONS, 0.035 * sum(shares))
+        told = min(_SITUATIONS, _EACH * sum(shares))
         for ask in [ask for ask in fact.asks if ask.family == "cloze"][:1]:
             yield ask, strip(ask.text)
         while True:
