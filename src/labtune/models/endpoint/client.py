@@ -252,7 +252,9 @@ class EndpointClient:
         call.failures += CONGESTION_WEIGHT if fault.kind == "congested" else 1
         if call.failures >= self.config.attempts:
             raise self._given_up(f"status {fault.status}{said}", call)
-        if not fault.retry_after_s:
+        if fault.retry_after_s:
+            await self.meter.within(asyncio.sleep(fault.retry_after_s))
+        else:
             await self._back_off(call)
 
     def _given_up(self, why: str, call: _Call) -> ModelError:
@@ -267,7 +269,7 @@ class EndpointClient:
     async def _back_off(self, call: _Call) -> None:
         """Wait with full jitter, so that requests that failed together do not come back together."""
         longest = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** max(0.0, call.failures - 1))
-        await asyncio.sleep(self._jitter.uniform(0, longest))
+        await self.meter.within(asyncio.sleep(self._jitter.uniform(0, longest)))
 
     def _raise_broken(self) -> NoReturn:
         # A new one each time: an exception that many tasks raise gathers all their tracebacks.

@@ -55,8 +55,11 @@ class Candidate(NamedTuple):
 
 
 def without_reasoning(text: str) -> str:
-    """The text less what a reasoning model thought aloud; empty when it never came to an answer."""
-    if "<" not in text:
+    """The text less what a reasoning model thought aloud; empty when it never came to an answer.
+
+    A text that begins as JSON is left alone: tags in it belong to its strings.
+    """
+    if "<" not in text or text.lstrip()[:1] in {"{", "["}:
         return text
     kept: list[str] = []
     begin, thinking = 0, False

@@ -1,9 +1,9 @@
 """How many requests one endpoint gets at once: adaptive, so that its slots stay full and it is not flooded.
 
-The limit starts modest and doubles while the throughput still grows with it; it halves when the endpoint says
-429 or 503 or does not answer in time, climbs back quickly to just below where that happened, and slowly from
-there. `Retry-After` pauses all requests. Requests and tokens a minute are spaced evenly where bounds are set.
-Timing decides when a request is sent, never what it says.
+The limit starts modest and doubles while the throughput still grows with it. When refusals for overload (429,
+503, no answer in time) pile up, it halves, climbs back quickly to just below where that happened, and slowly
+from there; `Retry-After` then holds all requests back. Requests and tokens a minute are spaced evenly where
+bounds are set. Timing decides when a request is sent, never what it says.
 """
 
 from __future__ import annotations
@@ -22,6 +22,10 @@ REMEMBERED = 0.85
 """Share of the limit at the last congestion up to which the way back is quick."""
 PATIENCE_EPOCHS = 16
 """Epochs after which a limit that had stopped to grow is tried again."""
+EVIDENCE = 0.2
+"""Share of refusals among the latest requests from which they count as overload; single ones only wait."""
+LATEST = 16
+"""Requests over which that share is averaged."""
 BURST_S = 6.0
 """Seconds' worth of a minute's budget that may be sent at once."""
 
@@ -108,6 +112,8 @@ class Limiter:
         self._ceiling = self.maximum
         self._throughput = 0.0
         self._idle_epochs = 0
+        # Nothing is known of the endpoint yet, so the first refusal counts.
+        self._refusals = EVIDENCE
 
     async def acquire(self, tokens: int, *, again: bool = False) -> Permit:
         """Wait for leave to send a request of about `tokens` tokens; a retry (`again`) goes first."""
@@ -139,6 +145,7 @@ class Limiter:
     def done(self, permit: Permit, tokens: int) -> None:
         """A reply came; `tokens` were really used. The limit may grow."""
         self._settle(permit, tokens)
+        self._refusals -= self._refusals / LATEST
         if permit.epoch == self._epoch.number:
             self._learn(self._clock() - permit.started)
         self._pump()
@@ -149,24 +156,33 @@ class Limiter:
         self._pump()
 
     def congested(self, permit: Permit, reason: str, *, retry_after_s: float = 0.0) -> None:
-        """The endpoint is overloaded: halve the limit, once for all requests that were under way.
+        """The endpoint turned a request away or did not answer in time.
+
+        A single refusal among many replies is the request's own affair. When they pile up, the limit is
+        halved, once for all requests that were under way, and all wait as long as the endpoint wishes.
 
         Args:
             permit: of the request that was turned away.
             reason: for people, such as "429".
-            retry_after_s: seconds in which nothing is to be sent.
+            retry_after_s: seconds in which the endpoint wants no request.
         """
         self._settle(permit, 0)
-        if retry_after_s > 0:
-            self._resume_at = max(self._resume_at, self._clock() + retry_after_s)
         if permit.cuts == self._cuts:
-            self._cuts += 1
-            self._ceiling = max(1, int(self.limit * REMEMBERED))
-            self._growth, self._throughput = "quick", 0.0
-            self._move(max(1, self.limit // 2))
-            if self._on_cut is not None:
-                self._on_cut(self.limit, reason)
+            self._refusals += (1 - self._refusals) / LATEST
+            if self._refusals >= EVIDENCE:
+                self._cut(reason)
+        if retry_after_s > 0 and permit.cuts < self._cuts:
+            self._resume_at = max(self._resume_at, self._clock() + retry_after_s)
         self._pump()
+
+    def _cut(self, reason: str) -> None:
+        self._cuts += 1
+        self._refusals = EVIDENCE / 2
+        self._ceiling = max(1, int(self.limit * REMEMBERED))
+        self._growth, self._throughput = "quick", 0.0
+        self._move(max(1, self.limit // 2))
+        if self._on_cut is not None:
+            self._on_cut(self.limit, reason)
 
     def _learn(self, seconds: float) -> None:
         epoch = self._epoch

@@ -18,7 +18,6 @@ from yarl import URL
 from labtune import __version__
 from labtune.config.endpoint import EndpointConfig
 from labtune.errors import ConfigError, EndpointError
-from labtune.models.endpoint.limiter import DEFAULT_MAXIMUM
 
 CONNECT_SECONDS = 15.0
 FACTS_SECONDS = 20.0
@@ -99,7 +98,8 @@ class Transport:
         secure = self.base.startswith("https") or (self._proxy or "").startswith("https")
         return aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(
-                limit=config.max_concurrency or DEFAULT_MAXIMUM,
+                # The limiter bounds the connections.
+                limit=0,
                 ssl=_tls_context(config.ca_file) if secure else True,
                 ttl_dns_cache=300,
             ),

@@ -82,7 +82,7 @@ def test_congestion_halves_once_for_all_that_was_under_way_and_the_way_back_is_q
         for permit in permits[:40]:
             limiter.congested(permit, "429")
             limits.append(limiter.limit)
-        assert set(limits) == {32}
+        assert limits == [64] * 3 + [32] * 37
         assert told == [(32, "429")]
         for permit in permits[40:]:
             limiter.done(permit, 10)
@@ -92,16 +92,32 @@ def test_congestion_halves_once_for_all_that_was_under_way_and_the_way_back_is_q
     assert limited(work) == [32, 54, 54, 55, 56, 57, 58]
 
 
+def test_a_refusal_now_and_then_does_not_cost_the_slots() -> None:
+    async def work(clock: Clock) -> list[int]:
+        limiter = Limiter(32, clock=clock)
+        await rounds(limiter, clock, 1, lambda n: 1.0)
+        for number in range(400):
+            permit = await limiter.acquire(10)
+            if number % 20 == 0:
+                limiter.congested(permit, "503", retry_after_s=5.0)
+            else:
+                limiter.done(permit, 10)
+        return [limiter.limit]
+
+    assert limited(work) == [32]
+
+
 def test_repeated_congestion_goes_down_to_one_and_comes_back() -> None:
     async def work(clock: Clock) -> list[int]:
         limiter = Limiter(32, clock=clock)
         limits = []
-        for _ in range(7):
+        for _ in range(13):
             limiter.congested(await limiter.acquire(10), "503")
             limits.append(limiter.limit)
         return [*limits, *(await rounds(limiter, clock, 40, lambda n: 1.0))[-1:]]
 
-    assert limited(work) == [16, 8, 4, 2, 1, 1, 1, 32]
+    # The first refusal of an unknown endpoint counts at once, later ones in twos.
+    assert limited(work) == [16, 16, 8, 8, 4, 4, 2, 2, 1, 1, 1, 1, 1, 32]
 
 
 def test_retry_after_holds_everything_back() -> None:

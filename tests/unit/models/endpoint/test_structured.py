@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from endpoint_server import chat, run
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from labtune.errors import ConfigError
@@ -61,6 +61,8 @@ def test_valid_json_reads_as_it_is(value: Any, ascii_only: bool) -> None:
 @given(st.dictionaries(st.text(min_size=1, max_size=8), values, min_size=1, max_size=4))
 def test_valid_json_in_prose_and_fences_reads_as_it_is(value: dict[str, Any]) -> None:
     text = json.dumps(value, ensure_ascii=False)
+    # In prose such a tag is the end of a thought.
+    assume("think" not in text and "reasoning" not in text)
     assert loads(f"Sure, here it is:\n```json\n{text}\n```\nAnything else?") == value
     assert loads(f"The result is {text}. Done.") == value
 
@@ -105,6 +107,7 @@ def test_json_that_is_cut_anywhere_gives_whole_items_or_nothing(value: Any, data
         '[{"question": "Who?", "answer": "Emil."}]',
         '{"question": "Who?", // as asked\n "answer": "Emil." /* short */}',
         'See [1] and {x}. {"question": "Who?", "answer": "Emil."}',
+        f"I think</think>{json.dumps(PLAIN)}",
         '{"question": "Who?", "answer": "Emil."',
         '{"question": "Who?",\n"answer": "Emil."\n',
     ],
@@ -119,6 +122,7 @@ def test_what_models_do_to_json_is_forgiven(text: str) -> None:
         ('{"question": "Who said "hello" to it?", "answer": "x"}', 'Who said "hello" to it?'),
         ("{'question': 'it's who's?', 'answer': 'x'}", "it's who's?"),
         ('{"question": "a\nb", "answer": "x"}', "a\nb"),
+        ('{"question": "What ends with </think>?", "answer": "x",}', "What ends with </think>?"),
         ('{"question": "\\u00fc \\ud83d\\ude00 \\q", "answer": "x",}', "ü 😀 q"),
     ],
 )
