@@ -35,6 +35,8 @@ from labtune.generation.flow.pipeline import load_flow
 from labtune.models.journal_file import JOURNAL_FILE, JournalFile, PruneRule
 
 SLOTS = 16
+LONGEST_S = 8.0
+"""Latest moment of a kill after the start; the start itself takes one or two seconds."""
 FILES = ("samples.jsonl", "rejected.jsonl")
 
 
@@ -54,6 +56,7 @@ class Storm:
     places: list[str] = field(default_factory=list)
     in_flight: list[int] = field(default_factory=list)
     answered_again: int = 0
+    abandoned: int = 0
     rounds: int = 0
     same: bool = True
 
@@ -203,14 +206,15 @@ def storm_round(lab: Path, teacher: TeacherProcess, storm: Storm, kills: int, dr
             stderr=subprocess.DEVNULL,
         )
         try:
-            process.wait(draw.uniform(0.3, 5.0))
+            process.wait(draw.uniform(0.5, LONGEST_S))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             # What the teacher finished after the kill was in flight, too.
             time.sleep(0.3)
-            storm.places.append(last_event(lab))
-            storm.in_flight.append(teacher.stats()["answered_distinct"] - kept(lab))
+            replies = kept(lab)
+            storm.places.append(f"{last_event(lab)}, {replies} replies kept")
+            storm.in_flight.append(teacher.stats()["answered_distinct"] - replies)
             print(f"kill {len(storm.places)}: {storm.places[-1]}", file=sys.stderr, flush=True)
             continue
         if process.returncode:
@@ -241,6 +245,7 @@ def with_kills(setting: Setting, kills: int, seed: int) -> dict[str, Any]:
                 storm.answered_again += again
                 storm.rounds += 1
                 storm.same = storm.same and hashes(lab) == calm and kept(lab) == calls
+                storm.abandoned += stats["abandoned"]
                 print(f"round {storm.rounds}: same {storm.same}, {again} again", file=sys.stderr, flush=True)
     checks = {
         "the same samples": storm.same,
@@ -253,7 +258,8 @@ def with_kills(setting: Setting, kills: int, seed: int) -> dict[str, Any]:
         "calls_of_one_run": calls,
         "probes": probes,
         "answered_again": storm.answered_again,
-        "in_flight_at_kills": storm.in_flight,
+        "abandoned_at_kills": storm.abandoned,
+        "answered_but_not_kept_at_kills": storm.in_flight,
         "places": storm.places,
         "checks": checks,
     }
