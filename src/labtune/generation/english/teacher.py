@@ -198,7 +198,8 @@ class EnglishTeacher:
             words = sentence.tokens[start:end]
             for token in sentence.tokens[end:]:
                 # A word that can be noun or verb, and is no verb here: the serial number.
-                if token.tag != "?" or token.start in verbs or is_plural(words[-1].low):
+                inner = token.form == "s" and any(word.tag == "SUB" for word in sentence.tokens[:start])
+                if token.tag != "?" or token.start in verbs or inner or is_plural(words[-1].low):
                     break
                 words = [*words, replace(token, tag="NOUN")]
             mixed = any(left.tag == "NOUN" and right.tag == "PROPN" for left, right in pairwise(words))
