@@ -15,6 +15,8 @@ MAX_CHARACTERS = 400_000
 MAX_DEPTH = 64
 MAX_ATTEMPTS = 16
 """Places of a text at which a JSON value is looked for."""
+MAX_STEPS = 100_000
+"""Quotes, names and values that are looked at in all attempts on one text."""
 
 _THOUGHT = re.compile(r"<(/?)(?:think|thinking|reasoning)>")
 _FENCE = re.compile(r"```[A-Za-z0-9]{0,12}\s*(?=[\[{])")
@@ -87,13 +89,14 @@ def candidates(text: str) -> Iterator[Candidate]:
         return
     text = without_reasoning(text)
     attempts, position = 0, 0
+    steps = iter(range(MAX_STEPS))
     for start in _starts(text):
         if attempts >= MAX_ATTEMPTS:
             return
         if start < position:
             continue
         attempts += 1
-        found = _at(text, start)
+        found = _at(text, start, steps)
         if found is not None:
             candidate, position = found
             yield candidate
@@ -133,13 +136,13 @@ def _strict(text: str) -> Candidate | None:
         return None
 
 
-def _at(text: str, start: int) -> tuple[Candidate, int] | None:
+def _at(text: str, start: int, steps: Iterator[int]) -> tuple[Candidate, int] | None:
     try:
         value, end = _DECODER.raw_decode(text, start)
         return Candidate(value, False), end
     except (ValueError, RecursionError):
         pass
-    reader = _Reader(text, start)
+    reader = _Reader(text, start, steps)
     try:
         value = reader.value(0)
     except ValueError:
@@ -154,9 +157,10 @@ class _Ended(Exception):
 class _Reader:
     """A forgiving reader of one value. `cut` tells that the text ended first."""
 
-    def __init__(self, text: str, position: int) -> None:
+    def __init__(self, text: str, position: int, steps: Iterator[int]) -> None:
         self.text = text
         self.position = position
+        self.steps = steps
         self.cut = False
 
     def value(self, depth: int) -> Any:
@@ -172,7 +176,12 @@ class _Reader:
             return self._string(",}]")
         return self._bare()
 
+    def _step(self) -> None:
+        if next(self.steps, None) is None:
+            raise ValueError("too much to look at")
+
     def _peek(self) -> str:
+        self._step()
         blank = _BLANK.match(self.text, self.position)
         if blank is not None:
             self.position = blank.end()
@@ -222,6 +231,7 @@ class _Reader:
         opener = self.text[self.position]
         stop, pieces, begin = _STOP[opener], [], self.position + 1
         while (match := stop.search(self.text, begin)) is not None:
+            self._step()
             place = match.start()
             pieces.append(self.text[begin:place])
             if self.text[place] == "\\":
