@@ -138,6 +138,7 @@ class Maker:
                 replace(
                     row,
                     messages=(Message("user", request), Message("assistant", row.answer)),
+                    metadata={**row.metadata, "category": "view"},
                     unmask=self.config.unmask and chunk is not None,
                     goes_to="knowledge-long",
                 )
@@ -193,7 +194,16 @@ def document_texts(chunks: Iterable[Chunk], languages: Mapping[str, str]) -> lis
 
 def view_texts(views: Iterable[Candidate]) -> list[Candidate]:
     """Views as plain text."""
-    return [replace(row, messages=(), text=row.answer, part="view_text") for row in views]
+    return [
+        replace(
+            row,
+            messages=(),
+            text=row.answer,
+            metadata={**row.metadata, "category": "view_text"},
+            part="view_text",
+        )
+        for row in views
+    ]
 
 
 def _is_question(row: Candidate) -> bool:

@@ -141,6 +141,7 @@ def from_chunk(chunk: Chunk, text: str, language: str) -> Candidate:
     metadata: dict[str, Json] = {
         **_blank(),
         "kind": "knowledge",
+        "category": "document_text",
         "language": language,
         "chunk": chunk.id,
         "document": chunk.uri,
