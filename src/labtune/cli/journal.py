@@ -88,11 +88,19 @@ def export(
     ] = None,
     lab: LabOption = HERE,
     model: ModelOption = None,
+    as_json: JsonOption = False,
 ) -> None:
-    """Write all requests and replies as JSON lines, in the order in which they came."""
+    """Write all requests and replies as JSON lines, in the order in which they came.
+
+    --json tells of the file that was written; without FILE the lines themselves are the output.
+    """
+    if as_json and target is None:
+        raise UserError("--json needs a FILE, since the lines are on stdout otherwise")
     with _open(lab) as journal:
         if target is not None:
             number = journal.export(target, model)
+            if as_json:
+                print_document("journal export", {"path": target, "replies": number})
             typer.echo(f"wrote {number:,} replies to {target}", err=True)
             return
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")  # type: ignore[union-attr]

@@ -74,6 +74,9 @@ def test_export_to_a_file(lab: Path, tmp_path: Path) -> None:
     assert "wrote 4 replies" in result.stderr
     lines = (tmp_path / "out.jsonl").read_text(encoding="utf-8").splitlines()
     assert [json.loads(line) for line in lines] == exported(lab)
+    told = document(labtune("journal", "export", str(tmp_path / "out.jsonl"), "--json", "--lab", str(lab)))
+    assert (told["path"], told["replies"]) == (str(tmp_path / "out.jsonl"), 4)
+    assert labtune("journal", "export", "--json", "--lab", str(lab)).returncode == 2
     assert labtune("journal", "export", "--model", "none", "--lab", str(lab)).stdout == ""
 
 
