@@ -35,8 +35,8 @@ from labtune.generation.flow.pipeline import load_flow
 from labtune.models.journal_file import JOURNAL_FILE, JournalFile, PruneRule
 
 SLOTS = 16
-LONGEST_S = 8.0
-"""Latest moment of a kill after the start; the start itself takes one or two seconds."""
+ANY_TIME_S = 4.0
+SENDING_S = 2.0
 FILES = ("samples.jsonl", "rejected.jsonl")
 
 
@@ -197,6 +197,21 @@ def last_event(lab: Path) -> str:
     return " ".join(str(event[key]) for key in ("event", "stage", "leaf") if key in event)
 
 
+def wait_for_the_moment(
+    process: subprocess.Popen[bytes], teacher: TeacherProcess, draw: random.Random
+) -> None:
+    """One kill of five falls at any time, the others while requests are on their way."""
+    if draw.random() < 0.2:
+        deadline = time.monotonic() + draw.uniform(0, ANY_TIME_S)
+    else:
+        before = teacher.stats()["requests"]
+        while process.poll() is None and teacher.stats()["requests"] == before:
+            time.sleep(0.02)
+        deadline = time.monotonic() + draw.uniform(0, SENDING_S)
+    while process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.005)
+
+
 def storm_round(lab: Path, teacher: TeacherProcess, storm: Storm, kills: int, draw: random.Random) -> None:
     """Kill generation again and again until it comes to its end or the kills are used up."""
     while len(storm.places) < kills:
@@ -205,9 +220,8 @@ def storm_round(lab: Path, teacher: TeacherProcess, storm: Storm, kills: int, dr
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
         )
-        try:
-            process.wait(draw.uniform(0.5, LONGEST_S))
-        except subprocess.TimeoutExpired:
+        wait_for_the_moment(process, teacher, draw)
+        if process.poll() is None:
             process.kill()
             process.wait()
             # What the teacher finished after the kill was in flight, too.
@@ -286,7 +300,7 @@ def main() -> None:
     text = json.dumps(document, indent=1, ensure_ascii=False)
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "teacher-faults.json").write_text(text + "\n", encoding="utf-8")
+        (options.out / f"teacher-{'-'.join(list(document)[1:])}.json").write_text(text + "\n", "utf-8")
     print(text)
     parts = [document[name]["checks"] for name in ("faults", "kills") if name in document]
     sys.exit(0 if all(all(checks.values()) for checks in parts) else 1)
