@@ -16,6 +16,8 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _SECRET_NAMES = re.compile(
     r"(?:api|access|secret|auth)?[_-]?(?:key|token|secret|password)|authorization|bearer", re.IGNORECASE
 )
+_NEVER_SECRET = frozenset({"endpoint", "model", "ca_file"})
+"""Settings whose values may look like a key: host names, names of models."""
 _SECRET_SHAPE = re.compile(
     r"(?:Bearer\s+\S{8,}|\b(?:sk|pk|rk|gsk|hf|xai|nvapi|csk|tgp)[-_]\S{12,})", re.IGNORECASE
 )
@@ -107,6 +109,8 @@ def secrets_in(value: object, path: str = "") -> Iterator[str]:
     """Dotted keys below `value` (nested mappings and lists) that hold what looks like an API key."""
     if isinstance(value, Mapping):
         for name, item in value.items():
+            if str(name).rpartition(".")[2] in _NEVER_SECRET:
+                continue
             key = f"{path}.{name}" if path else str(name)
             if isinstance(item, str) and item and _SECRET_NAMES.fullmatch(str(name).rpartition(".")[2]):
                 yield key

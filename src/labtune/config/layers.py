@@ -158,7 +158,7 @@ def _validate(values: Mapping[str, object], origins: Mapping[str, str]) -> LabCo
 
 def _refuse_secrets(values: Mapping[str, object], origins: Mapping[str, str]) -> None:
     for key in values:
-        for place in secrets_in({key: values[key]}):
+        for place in secrets_in({key: values[key]}) if key.partition(".")[0] in {"teacher", "judge"} else ():
             raise ConfigError(
                 f"{origins[key]}: {place} holds an API key; keys are read from the environment only",
                 hint=f"export it as a variable and write {key.partition('.')[0]}.api_key_env: NAME_OF_IT",

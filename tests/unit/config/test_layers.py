@@ -137,3 +137,11 @@ def test_a_flag_sets_one_field_of_the_teacher(tmp_path: Path, text: str) -> None
     teacher = load(lab_file(tmp_path, text), overrides=flags, environment={}).lab.teacher
     assert not isinstance(teacher, str)
     assert (teacher.endpoint, teacher.model) == ("http://new:2/v1", "q")
+
+
+def test_names_that_look_like_keys_are_let_through(tmp_path: Path) -> None:
+    teacher = "{endpoint: 'http://hf-inference-host/v1', model: sk-abcdefghijklmn}"
+    text = f"student: hf_models/granite-4.0-micro\nteacher: {teacher}"
+    loaded = load(lab_file(tmp_path, text), environment={}).lab
+    assert loaded.student == "hf_models/granite-4.0-micro"
+    assert not isinstance(loaded.teacher, str)

@@ -16,6 +16,7 @@ from labtune.protocols import ChatRequest, Reply
 from labtune.types import Json
 
 MAX_SCHEMAS = 256
+_JSON = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 
 class Unreadable(ValueError):
@@ -53,7 +54,7 @@ class Encoder:
             if field != "max_tokens":
                 body.pop(field, None)
         body.update(self._config.extra_body)
-        return json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
+        return _JSON.encode(body).encode(errors="replace")
 
     def _format(self, schema: Schema, mode: JsonMode) -> Json:
         if mode == "object":
