@@ -250,7 +250,7 @@ def test_expand_gives_each_combination_a_sampling_index_of_its_own() -> None:
         ("warm", "b"),
     ]
     assert len({row.draw for row in rows}) == len({row.id for row in rows}) == 8
-    wider = walk(blocks.replace("[dry, warm]", "[dry, warm, grim]"), context_of())
+    wider = walk(blocks.replace("[dry, warm]", "[grim, dry, warm]"), context_of())
     # Another value gives more rows; those that were there keep their index, so their replies are known.
     assert {row.draw for row in rows} < {row.draw for row in wider}
 

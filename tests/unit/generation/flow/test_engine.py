@@ -180,21 +180,27 @@ def test_the_window_bounds_source_rows_in_flight_and_waiting(window: int) -> Non
 
 
 def test_a_fan_out_holds_back_new_source_rows() -> None:
-    alive = most = 0
+    alive = 0
+    found: list[int] = []
+
+    async def begin(row: FlowRow, context: StepContext) -> Rows:
+        found.append(alive)
+        return (row,)
 
     async def busy(row: FlowRow, context: StepContext) -> Rows:
-        nonlocal alive, most
+        nonlocal alive
         alive += 1
-        most = max(most, alive)
-        await asyncio.sleep(0.0005)
+        for _ in range(3 + int(str(row.fields["item"]))):
+            await asyncio.sleep(0)
         alive -= 1
         return (row,)
 
-    steps = [fan(20), step("busy", busy), step("more", busy)]
-    rows = asyncio.run(collect(sources(30), steps, context_of(), window=5))
+    rows = asyncio.run(
+        collect(sources(30), [step("begin", begin), fan(20), step("busy", busy)], context_of(), window=5)
+    )
     assert len(rows) == 600
-    # Five source rows may have begun before their children were there; without the bound it would be 600.
-    assert most <= 5 * 20
+    # After the first five, a source row begins only where fewer than five rows are alive.
+    assert max(found) < 5
 
 
 def test_one_bad_row_stops_nothing_and_is_told_with_its_cause() -> None:
@@ -342,6 +348,8 @@ def test_ids_follow_from_parent_step_and_index_alone() -> None:
     assert len({row.id for row in longer}) == 9
     # More source rows, more siblings and steps that add fields change no id.
     assert {row.id for row in first} < {row.id for row in longer}
+    other = asyncio.run(collect(sources(2), [FlowStep("other", fan(2).block)], context_of()))
+    assert not {row.id for row in first} & {row.id for row in other}
     assert row_of("knowledge").id == row_of("knowledge").id != row_of("knowledge", key="1").id
 
 
