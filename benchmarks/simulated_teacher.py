@@ -33,6 +33,16 @@ from benchmarks.plausible_replies import CJK, reply_text
 from benchmarks.spoiled_replies import spoil
 from benchmarks.teacher_config import Faults, TeacherConfig, arguments_of, parse
 
+__all__ = [
+    "Faults",
+    "SimulatedTeacher",
+    "TeacherConfig",
+    "TeacherProcess",
+    "arguments_of",
+    "parse",
+    "teacher_process",
+]
+
 MAX_BODY = 64 << 20
 
 
