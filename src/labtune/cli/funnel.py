@@ -26,6 +26,8 @@ COLUMNS = {
 LEAST_LEAF = 16
 SHOWN_LEAVES = 40
 SHOWN = 3
+NAMED = 0.9
+"""Share of its target below which a leaf's likely cause is told."""
 
 
 def funnel_lines(funnel: Mapping[str, Any], width: int) -> list[str]:
@@ -68,7 +70,7 @@ def _share(entry: Mapping[str, Any]) -> float:
 
 
 def _causes(funnel: Mapping[str, Any], width: int) -> Iterator[str]:
-    low = [path for path in sorted(funnel) if funnel[path].get("cause") and _share(funnel[path]) < 1]
+    low = [path for path in sorted(funnel) if funnel[path].get("cause") and _share(funnel[path]) < NAMED]
     if low:
         yield ""
     for path in low[:SHOWN_LEAVES]:

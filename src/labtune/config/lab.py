@@ -80,16 +80,17 @@ class GenerateConfig(Section):
         description="Longest reply of the teacher, in tokens; None = what each step of the pipeline says.",
     )
     window: int = Field(
-        64,
+        512,
         ge=1,
         le=100_000,
-        description="Source rows (passage and examples) of a leaf that are worked on at once; bounds memory.",
+        description="Rows of a leaf that are worked on at once; bounds memory, and should be several times "
+        "the endpoint's slots.",
     )
     max_failed_fraction: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Largest share of a leaf's source rows that may come to nothing because requests failed or "
+        description="Largest share of a leaf's rows that may come to nothing because requests failed or "
         "replies were unusable; above it the leaf ends and is reported.",
     )
     near_duplicate: float = Field(

@@ -75,20 +75,11 @@ class Acceptance:
 
     def know(self, samples: Sequence[Sample]) -> None:
         """Take samples that others wrote (the human seeds): a teacher need not say them again."""
-        pairs = [(sample.messages[0].content, sample.messages[-1].content) for sample in samples]
-        self._seen.expect(pairs)
-        for sample, pair in zip(samples, pairs, strict=True):
-            self._seen.add(sample.id, *pair)
+        for sample in samples:
+            self._seen.add(sample.id, sample.messages[0].content, sample.messages[-1].content)
 
-    def take(self, rows: Sequence[tuple[FlowRow, Draw]]) -> list[Sample | Rejection]:
-        """Check the finished rows of one round in their order; sound ones become samples.
-
-        An id given twice (a pipeline that fans out wrongly) counts as a duplicate.
-        """
-        self._seen.expect([_pair(row) for row, _ in rows])
-        return [self._one(row, draw) for row, draw in rows]
-
-    def _one(self, row: FlowRow, draw: Draw) -> Sample | Rejection:
+    def take(self, row: FlowRow, draw: Draw) -> Sample | Rejection:
+        """Check a finished row; a sound one becomes a sample. Rows come in the order of their stream."""
         question, answer = _pair(row)
         document = self._documents.get(draw.chunk.document_id) if draw.chunk else None
         language = document.language if document else self._leaf.language

@@ -69,15 +69,21 @@ def check_floors(leaves: Sequence[Leaf], results: Mapping[str, LeafResult], conf
 def _too_few(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> bool:
     if only_exam(leaf):
         return False
-    return len(result.samples) < config.min_samples or result.funnel.get("end") == "failed"
+    return _made(result) < config.min_samples or result.funnel.get("end") == "failed"
+
+
+def _made(result: LeafResult) -> int:
+    """Samples that the teacher made: a model's leaf is not saved by its human seeds."""
+    return int(result.funnel.get("generated", len(result.samples)))
 
 
 def _told(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> str:
     step, cause = _likely_cause(leaf, result)
-    if len(result.samples) < config.min_samples:
-        count = f"ended with {len(result.samples)} samples, fewer than {config.min_samples}"
+    made = _made(result)
+    if made < config.min_samples:
+        count = f"ended with {made} samples, fewer than {config.min_samples}"
     else:
-        count = f"ended early with {len(result.samples)} samples, too much failed"
+        count = f"ended early with {made} samples, too much failed"
     return f"{leaf.path} {count}: step {step!r}, {cause}"
 
 

@@ -41,7 +41,7 @@ TEACHING_VERSION = "1"
 REWORDINGS = 3
 """Rewordings of a seed that become samples, besides the seed."""
 _PROBE = 32
-_PER_ROW = 3.0
+_PER_PASSAGE, _PER_SKILL_ROW = 3.0, 6.0
 _SURPLUS = 1.15
 _LEAST_YIELD = 0.05
 _LEAST_ENDED = 16
@@ -166,7 +166,7 @@ class LeafTeaching:
                 if self._failing():
                     state.end = "failed"
                     return
-            if number and kept < _LEAST_YIELD * len(draws):
+            if kept < _LEAST_YIELD * len(draws) and state.asked >= _LEAST_ENDED:
                 state.end = "target" if state.generated >= target else "no_more_yield"
                 return
         state.end = "target" if state.generated >= target else "rounds"
@@ -175,7 +175,8 @@ class LeafTeaching:
         """The next round's rows; none when the target is reached and nothing more can be covered."""
         state, covered = self._state, self._acceptance.covered
         if number == 0:
-            return self._draws.first_round(min(_PROBE, math.ceil(target / _PER_ROW)))
+            per_row = _PER_PASSAGE if self._lesson.chunks else _PER_SKILL_ROW
+            return self._draws.first_round(min(_PROBE, math.ceil(target / per_row)))
         if state.generated < target:
             wanted = rows_wanted(target - state.generated, state.generated, state.asked)
             return self._draws.next_round(number, wanted, covered)
@@ -187,29 +188,31 @@ class LeafTeaching:
         """One stream of source rows; returns how many samples it added."""
         school, state = self._school, self._state
         self._report(number)
-        finished: list[tuple[FlowRow, Draw]] = []
         source = (self._lesson.source(draw, index) for index, draw in enumerate(draws))
         flow = run_flow(source, self._steps, self._context, window=school.config.window, drain=school.drain)
+        kept = 0
         try:
             async with aclosing(flow) as stream:
                 async for row in stream:
-                    finished.append((row, draws[_number(row)]))
-                    self._show(row)
+                    kept += self._take(row, draws[_number(row)])
         except LabtuneError as error:
             state.failure = error
         state.asked += len(draws)
-        self._funnel.produced += len(finished)
-        kept = 0
-        for outcome in self._acceptance.take(finished):
-            if isinstance(outcome, Rejection):
-                self._reject(outcome)
-            else:
-                self._samples.append(outcome)
-                kept += 1
         state.generated += kept
         state.rounds.append({"round": number, "asked": len(draws), "kept": kept})
         self._report(number)
         return kept
+
+    def _take(self, row: FlowRow, draw: Draw) -> int:
+        """Check a finished row at once: in its turn, so the order does not depend on timing."""
+        self._funnel.produced += 1
+        self._show(row)
+        found = self._acceptance.take(row, draw)
+        if isinstance(found, Rejection):
+            self._reject(found)
+            return 0
+        self._samples.append(found)
+        return 1
 
     def _reject(self, rejection: Rejection) -> None:
         self._funnel.reject(rejection)
@@ -273,7 +276,7 @@ def rows_wanted(missing: int, kept: int, asked: int) -> int:
     """Source rows that will probably give what is missing, judged by what rows gave so far."""
     if missing <= 0:
         return 0
-    per_row = max(kept / asked if asked else _PER_ROW, _LEAST_YIELD)
+    per_row = max(kept / max(1, asked), _LEAST_YIELD)
     return max(1, min(math.ceil(_SURPLUS * missing / per_row), _GROWTH * max(asked, _PROBE)))
 
 

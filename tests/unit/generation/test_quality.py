@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 
 import pytest
@@ -152,13 +153,11 @@ def test_the_exam_is_recognised_in_other_words_but_not_with_other_numbers() -> N
     assert [seed.id for seed in open_seeds(leaf)] == ["s2"]
 
 
-def test_near_duplicates_are_found_across_batches_and_numbers_tell_apart() -> None:
+def test_near_duplicates_are_found_and_numbers_tell_apart() -> None:
     seen = SeenPairs(0.8)
     first = ("What does the light mean when it flashes green?", "The water is boiling.")
-    seen.expect([first])
     assert seen.partner(*first) is None
     seen.add("a", *first)
-    seen.expect([("x", "y")])
     assert seen.partner("what does the light mean when it flashes green", "It boils.") == "a"
     assert seen.partner("What does the light mean if it flashes green?", "The water is boiling.") == "a"
     assert seen.partner("What does the light mean when it is solid orange?", "The filter is dirty.") is None
@@ -167,11 +166,29 @@ def test_near_duplicates_are_found_across_batches_and_numbers_tell_apart() -> No
     assert seen.partner(*other) is None
 
 
+def test_near_duplicates_are_found_among_thousands_without_comparing_all() -> None:
+    draw = random.Random(5)
+    words = [
+        f"{a}{b}"
+        for a in ("ba", "ke", "li", "mo", "nu", "ra", "se")
+        for b in ("den", "fil", "gor", "hut", "jas", "wum", "pox", "tyr", "zeb", "cad")
+    ]
+    pairs = [(" ".join(draw.choices(words, k=9)), " ".join(draw.choices(words, k=16))) for _ in range(1000)]
+    seen = SeenPairs(0.8)
+    for number, pair in enumerate(pairs):
+        assert seen.partner(*pair) is None
+        seen.add(str(number), *pair)
+    found = [
+        seen.partner(question, answer.replace(answer.split()[-1], "indeed")) == str(number)
+        for number, (question, answer) in enumerate(pairs[:200])
+    ]
+    assert sum(found) >= 0.97 * len(found)
+
+
 @given(st.text(max_size=80), st.text(max_size=80), st.text(max_size=80), st.sampled_from(["en", "zh", "de"]))
 def test_no_text_breaks_the_checks(question: str, answer: str, passage: str, language: str) -> None:
     wrong_language(answer, language, passage)
     grounding_fault(question, answer, passage, language=language)
     seen = SeenPairs(0.8)
-    seen.expect([(question, answer)])
     seen.add("a", question, answer)
     assert seen.partner(question, answer) == "a"
