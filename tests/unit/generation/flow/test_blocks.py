@@ -252,7 +252,8 @@ def test_expand_gives_each_combination_a_sampling_index_of_its_own() -> None:
     assert len({row.draw for row in rows}) == len({row.id for row in rows}) == 8
     wider = walk(blocks.replace("[dry, warm]", "[grim, dry, warm]"), context_of())
     # Another value gives more rows; those that were there keep their index, so their replies are known.
-    assert {row.draw for row in rows} < {row.draw for row in wider}
+    draws = {(str(row.fields["tone"]), str(row.fields["kind"]), row.draw) for row in rows}
+    assert draws < {(str(row.fields["tone"]), str(row.fields["kind"]), row.draw) for row in wider}
 
 
 def test_expand_over_a_list_and_by_lot() -> None:

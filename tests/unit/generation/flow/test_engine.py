@@ -190,7 +190,7 @@ def test_a_fan_out_holds_back_new_source_rows() -> None:
     async def busy(row: FlowRow, context: StepContext) -> Rows:
         nonlocal alive
         alive += 1
-        for _ in range(3 + int(str(row.fields["item"]))):
+        for _ in range(60 if int(str(row.fields["number"])) % 5 else 1):
             await asyncio.sleep(0)
         alive -= 1
         return (row,)
