@@ -103,8 +103,13 @@ def _example(row: Mapping[str, Any]) -> str:
     parts = [f"[{row['step']}]", str(row.get("question") or row.get("context") or "")]
     if row.get("answer"):
         parts.append(f"-> {row['answer']}")
-    verdicts = row.get("verdicts") or []
-    why = row.get("detail") or (verdicts[-1].get("reason") if verdicts else "")
+    why = why_dropped(row)
     if why:
         parts.append(f"({why})")
     return " ".join(part for part in parts if part)
+
+
+def why_dropped(row: Mapping[str, Any]) -> str:
+    """What exactly was wrong with a row, or what the judge said that dropped it; may be empty."""
+    verdicts = row.get("verdicts") or []
+    return str(row.get("detail") or (verdicts[-1].get("reason") if verdicts else ""))

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from labtune.cli.document import print_document
+from labtune.cli.funnel import why_dropped
 from labtune.cli.stage import LIBRARY_LOG, checked_budget
 from labtune.cli.text import duration, number, one_line, printable
 
@@ -72,7 +73,7 @@ def _step_lines(step: Mapping[str, Any], told: set[str]) -> Iterator[str]:
             shown = "  ".join(f"{name}: {value}" for name, value in made.items())
             yield f"    made: {one_line(shown, WIDTH - 10)}"
     for rejected in step["rejected"]:
-        yield f"    dropped: {rejected['reason']} {one_line(str(rejected.get('detail', '')), WIDTH - 40)}"
+        yield f"    dropped: {rejected['reason']}. {one_line(why_dropped(rejected), WIDTH - 40)}"
 
 
 def _text(name: str, text: str, *, whole: bool) -> Iterator[str]:

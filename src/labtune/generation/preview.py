@@ -172,7 +172,8 @@ class _Trial:
         kept, target = int(tried.result.funnel["generated"]), tried.lesson.target(self.config)
         if not kept:
             return None
-        times = max(1.0, target / kept)
+        # The first round takes every passage, whatever the target is.
+        times = max(1.0, target / kept, len(tried.lesson.chunks) / tried.rows)
         seconds = spent.seconds * times / slots
         return {
             "target": target,

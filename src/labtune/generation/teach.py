@@ -198,7 +198,6 @@ class LeafTeaching:
         except LabtuneError as error:
             state.failure = error
         state.asked += len(draws)
-        state.generated += kept
         state.rounds.append({"round": number, "asked": len(draws), "kept": kept})
         self._report(number)
         return kept
@@ -212,6 +211,8 @@ class LeafTeaching:
             self._reject(found)
             return 0
         self._samples.append(found)
+        self._state.generated += 1
+        self._report(draw.round)
         return 1
 
     def _reject(self, rejection: Rejection) -> None:
