@@ -84,11 +84,15 @@ class Acceptance:
         document = self._documents.get(draw.chunk.document_id) if draw.chunk else None
         language = document.language if document else self._leaf.language
         fault = self._fault(question, answer, draw.chunk, document, language)
+        said = self._said(row, question, answer)
+        if fault is None:
+            partner = self._seen.partner(*said)
+            fault = Fault("near_duplicate", f"of {partner}") if partner else None
         if fault is not None:
             return self._rejection(row, question, answer, fault)
         spans = self._stated(question, answer, draw.chunk, document)
         sample = self._sample(row, draw, (question, answer), language, spans)
-        self._seen.add(sample.id, question, answer)
+        self._seen.add(sample.id, *said)
         for span in spans:
             self.covered.setdefault(span.document_id, set()).add((span.start, span.end))
         return sample
@@ -111,10 +115,13 @@ class Acceptance:
             if fault is not None:
                 return fault
         asked = self._guard.asks(question)
-        if asked is not None:
-            return Fault("exam_question", asked)
-        partner = self._seen.partner(question, answer)
-        return Fault("near_duplicate", f"of {partner}") if partner else None
+        return Fault("exam_question", asked) if asked is not None else None
+
+    def _said(self, row: FlowRow, question: str, answer: str) -> tuple[str, str]:
+        """What a sample is compared by. Views share passage and request; what they say tells them apart."""
+        if self._leaf.kind == "knowledge" and row.fields.get("context"):
+            return answer, ""
+        return question, answer
 
     def _stated(
         self, question: str, answer: str, chunk: Chunk | None, document: Document | None

@@ -375,3 +375,18 @@ def test_the_command_ends_with_the_funnel_and_events_tell_what_is_in_flight(
     assert last["tokens"] > 0
     value = document(labtune("generate", "--json", cwd=root))
     assert set(value["funnel"]) == {"knowledge/lamps/heron", "knowledge/lamps/lark"}
+
+
+def test_a_judge_of_its_own_judges_and_nothing_else(tmp_path: Path, teacher: TeacherProcess) -> None:
+    with teacher_process(TeacherConfig(model="judge-model", keep=True)) as judge:
+        values = json.loads(settings(teacher.url, rounds=1))
+        values["judge"] = {"endpoint": judge.url, "model": "judge-model"}
+        root = write_lab(tmp_path, 1, json.dumps(values))
+        generate(root)
+        probe = "Say hello"
+        judged = [b["messages"][-1]["content"] for b in judge.requests()]
+        written = [b["messages"][-1]["content"] for b in teacher.requests()]
+    assert all("weakest point" in text for text in judged if not text.startswith(probe))
+    assert all("Write " in text for text in written if not text.startswith(probe))
+    assert len(judged) > len(written) > 1
+    assert {row["lineage"]["judge"] for row in taught(root)} == {"judge-model"}
