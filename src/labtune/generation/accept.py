@@ -15,6 +15,7 @@ from labtune.generation.quality.guard import ExamGuard
 from labtune.generation.quality.language import wrong_language
 from labtune.generation.quality.statement import PassageSentences
 from labtune.generation.result import identify
+from labtune.generation.screen import NAME
 from labtune.types import (
     AnswerLength,
     Chunk,
@@ -32,7 +33,6 @@ from labtune.types import (
 SHORT_ANSWER = 16
 """Tokens up to which an answer counts as short."""
 _LONGEST_QUESTION = 4000
-STEP = "quality"
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,15 +81,14 @@ class Acceptance:
     def take(self, row: FlowRow, draw: Draw) -> Sample | Rejection:
         """Check a finished row; a sound one becomes a sample. Rows come in the order of their stream."""
         question, answer = _pair(row)
-        document = self._documents.get(draw.chunk.document_id) if draw.chunk else None
-        language = document.language if document else self._leaf.language
-        fault = self._fault(question, answer, draw.chunk, document, language)
+        fault = self.fault(row, draw)
         said = self._said(row, question, answer)
         if fault is None:
             partner = self._seen.partner(*said)
             fault = Fault("near_duplicate", f"of {partner}") if partner else None
         if fault is not None:
             return self._rejection(row, question, answer, fault)
+        document, language = self._source(draw)
         spans = self._stated(question, answer, draw.chunk, document)
         sample = self._sample(row, draw, (question, answer), language, spans)
         self._seen.add(sample.id, *said)
@@ -97,9 +96,15 @@ class Acceptance:
             self.covered.setdefault(span.document_id, set()).add((span.start, span.end))
         return sample
 
-    def _fault(
-        self, question: str, answer: str, chunk: Chunk | None, document: Document | None, language: str
-    ) -> Fault | None:
+    def _source(self, draw: Draw) -> tuple[Document | None, str]:
+        """The document of a draw, and the language that its rows must have."""
+        document = self._documents.get(draw.chunk.document_id) if draw.chunk else None
+        return document, document.language if document else self._leaf.language
+
+    def fault(self, row: FlowRow, draw: Draw) -> Fault | None:
+        """What is wrong with a row by itself: its language, its grounding, or that the exam asks it."""
+        (question, answer), chunk = _pair(row), draw.chunk
+        document, language = self._source(draw)
         if not question or not answer:
             return Fault("empty", "question" if not question else "answer")
         if len(question) > _LONGEST_QUESTION and chunk is not None:
@@ -174,7 +179,7 @@ class Acceptance:
         shown: dict[str, Json] = {"id": row.id, "question": question, "answer": answer}
         if fault.detail:
             shown["detail"] = fault.detail
-        return Rejection(self._leaf.path, STEP, fault.reason, shown)
+        return Rejection(self._leaf.path, NAME, fault.reason, shown)
 
 
 def _sampling(row: FlowRow, temperature: float | None) -> dict[str, Json]:

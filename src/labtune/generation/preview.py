@@ -22,6 +22,7 @@ from labtune.generation.flow.pipeline import FlowPipeline
 from labtune.generation.lesson import SOURCE_ROW, Lesson
 from labtune.generation.result import LeafResult
 from labtune.generation.school import Faculty, OpenFaculty, lessons_of
+from labtune.generation.screen import screened
 from labtune.generation.teach import LeafTeaching, School
 from labtune.types import Json, RunContext
 
@@ -149,7 +150,7 @@ class _Trial:
         return _Tried(lesson, int(taught.result.funnel["asked"]), taught.result, records, taught.failure)
 
     def _told(self, tried: _Tried, slots: int) -> dict[str, Any]:
-        steps = [step.name for step in self.pipeline.steps(tried.lesson.leaf)]
+        steps = [step.name for step in screened(self.pipeline.steps(tried.lesson.leaf), lambda _row: None)]
         by_row: dict[int, list[StepRecord]] = {number: [] for number in range(tried.rows)}
         spent = _Cost()
         for record in sorted(tried.records, key=lambda record: (steps.index(record.step), record.row.place)):

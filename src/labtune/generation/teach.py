@@ -29,8 +29,10 @@ from labtune.generation.flow.pipeline import FlowPipeline
 from labtune.generation.flow.rows import FlowRow
 from labtune.generation.funnel import Funnel
 from labtune.generation.lesson import SOURCE_ROW, Lesson
+from labtune.generation.quality.grounding import Fault
 from labtune.generation.result import LeafResult, rejection_line, sample_line
 from labtune.generation.rows import BlockContext
+from labtune.generation.screen import screened
 from labtune.generation.seeds import knowledge_seed_samples
 from labtune.generation.skills import skill_samples
 from labtune.protocols import AsyncChatModel, ChatRequest
@@ -95,7 +97,8 @@ class LeafTeaching:
         self._school = school
         leaf, config = lesson.leaf, school.config
         section = school.pipeline.section(leaf)
-        self._steps = section.steps
+        self._steps = screened(section.steps, self._fault)
+        self._asking: Sequence[Draw] = ()
         self._funnel = Funnel()
         self._rejected: list[str] = []
         self._samples: list[Sample] = []
@@ -188,6 +191,7 @@ class LeafTeaching:
         """One stream of source rows; returns how many samples it added."""
         school, state = self._school, self._state
         self._report(number)
+        self._asking = draws
         source = (self._lesson.source(draw, index) for index, draw in enumerate(draws))
         flow = run_flow(source, self._steps, self._context, window=school.config.window, drain=school.drain)
         kept = 0
@@ -201,6 +205,9 @@ class LeafTeaching:
         state.rounds.append({"round": number, "asked": len(draws), "kept": kept})
         self._report(number)
         return kept
+
+    def _fault(self, row: FlowRow) -> Fault | None:
+        return self._acceptance.fault(row, self._asking[_number(row)])
 
     def _take(self, row: FlowRow, draw: Draw) -> int:
         """Check a finished row at once: in its turn, so the order does not depend on timing."""
