@@ -17,7 +17,7 @@ from labtune.artifact import content_hash, write_json
 from labtune.config.endpoint import EndpointConfig
 from labtune.errors import EndpointError
 from labtune.models.endpoint.faults import Fault, classify
-from labtune.models.endpoint.transport import HttpReply, Interrupted, Transport
+from labtune.models.endpoint.transport import HttpReply, Interrupted, Overloaded, Transport
 
 CACHE_FILE = "endpoints.json"
 OLLAMA_CONTEXT = 4096
@@ -101,13 +101,14 @@ async def discover(transport: Transport, config: EndpointConfig) -> Capabilities
 
 
 def _entries(reply: HttpReply, config: EndpointConfig, secret: str | None) -> list[dict[str, Any]]:
-    if reply.status in {404, 405, 501}:
-        # Some gateways list no models; the first chat tells more.
+    if reply.status in {404, 405, 500, 501}:
+        # Some gateways list no models, some servers fail at it alone; the first chat tells more.
         return []
     if reply.status != 200:
-        raise unusable(
-            classify(reply.status, reply.headers, reply.body, secret=secret), config, Capabilities()
-        )
+        fault = classify(reply.status, reply.headers, reply.body, secret=secret)
+        if fault.kind in {"congested", "retry"}:
+            raise Overloaded(f"status {fault.status}{f': {fault.message}' if fault.message else ''}")
+        raise unusable(fault, config, Capabilities())
     value = _object(reply)
     if not value:
         if not _is_json(reply.body):

@@ -45,6 +45,12 @@ MOST_ADAPTED = 8
 NEVER = float("-inf")
 
 
+class GivenUp(RequestError):
+    """No usable reply came, however often it was asked; a later run may have more luck."""
+
+    transient = True
+
+
 @dataclass(slots=True)
 class _Call:
     """One request on its way: what is sent, and how often it failed."""
@@ -161,6 +167,7 @@ class EndpointClient:
             if self._broken is not None:
                 self._raise_broken()
             self.meter.check_time()
+            sent = time.monotonic()
             answer = await self._transport.post("/chat/completions", call.body)
         except TimedOut as failure:
             self.limiter.congested(permit, "timeout")
@@ -184,7 +191,7 @@ class EndpointClient:
             else:
                 self._answered_at = time.monotonic()
                 self.limiter.done(permit, reply.n_prompt_tokens + reply.n_tokens)
-                return reply
+                return replace(reply, latency_s=self._answered_at - sent)
         fault = classify(status, answer.headers, answer.body, secret=self._transport.secret)
         await self._after_fault(fault, call, permit)
         return None
@@ -235,7 +242,7 @@ class EndpointClient:
         call.unreadable += 1
         call.failures += 1
         if call.unreadable >= UNREADABLE_ATTEMPTS or call.failures >= self.config.attempts:
-            raise RequestError(f"{self.config.endpoint}: {what}, {call.unreadable} times")
+            raise GivenUp(f"{self.config.endpoint}: {what}, {call.unreadable} times")
         await self._back_off(call)
 
     async def _wait_or_give_up(self, fault: Fault, call: _Call) -> None:
@@ -264,7 +271,7 @@ class EndpointClient:
                 f"{self.config.endpoint} has not answered for {seconds:.0f} s ({why})",
                 hint="look at the server; run again to go on, replies are kept",
             )
-        return RequestError(f"no reply after {self.config.attempts} attempts ({why})")
+        return GivenUp(f"no reply after {self.config.attempts} attempts ({why})")
 
     async def _back_off(self, call: _Call) -> None:
         """Wait with full jitter, so that requests that failed together do not come back together."""

@@ -17,7 +17,7 @@ from labtune.models.endpoint.budget import Meter
 from labtune.models.endpoint.capabilities import Capabilities, discover
 from labtune.models.endpoint.client import EndpointClient
 from labtune.models.endpoint.teacher import open_teacher
-from labtune.models.endpoint.transport import TimedOut, Transport, Unreachable
+from labtune.models.endpoint.transport import Overloaded, TimedOut, Transport, Unreachable
 from labtune.protocols import ChatRequest, Reply, Sampling
 from labtune.types import Message
 
@@ -107,6 +107,9 @@ async def _reach(config: EndpointConfig) -> Capabilities:
             raise EndpointError(
                 f"{config.endpoint} takes the connection but does not answer", hint=hint
             ) from failure
+        except Overloaded as failure:
+            hint = "wait until it has loaded its model or has less to do; look at its log"
+            raise EndpointError(f"{config.endpoint} is not ready ({failure})", hint=hint) from failure
 
 
 def _model_line(config: EndpointConfig, known: Capabilities) -> Diagnosis:

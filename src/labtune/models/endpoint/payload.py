@@ -111,7 +111,7 @@ def decode(body: bytes, request: ChatRequest) -> Reply:
         text = ""
     elif "</" in text or "<th" in text or "<re" in text:
         text = without_reasoning(text).strip()
-    usage = value.get("usage")
+    usage, model = value.get("usage"), value.get("model")
     prompt = usage.get("prompt_tokens") if isinstance(usage, dict) else None
     tokens = usage.get("completion_tokens") if isinstance(usage, dict) else None
     return Reply(
@@ -119,6 +119,8 @@ def decode(body: bytes, request: ChatRequest) -> Reply:
         stopped=finish != "length",
         n_prompt_tokens=prompt if isinstance(prompt, int) else estimate_prompt(request.messages),
         n_tokens=tokens if isinstance(tokens, int) else estimate_tokens(text),
+        model=model if isinstance(model, str) else "",
+        finish=finish if isinstance(finish, str) else "",
     )
 
 

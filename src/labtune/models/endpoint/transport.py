@@ -40,6 +40,10 @@ class TimedOut(Interrupted):
     """No reply came in time."""
 
 
+class Overloaded(Interrupted):
+    """The server is there but not ready: it loads its model, or has too much to do."""
+
+
 class Unreachable(Interrupted):
     """No connection could be made. `fatal` = trying again cannot help; `error` is what to tell people."""
 

@@ -85,6 +85,7 @@ class Server:
         self.gets.append(request.path)
         if request.path in self.pages:
             page = self.pages[request.path]
+            page = page() if callable(page) else page
             return page if isinstance(page, web.Response) else web.json_response(page)
         if request.path == "/v1/models":
             return web.json_response({"data": [self.entry] if self.models is None else self.models})

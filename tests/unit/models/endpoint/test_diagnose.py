@@ -110,6 +110,9 @@ def test_servers_that_cannot_be_used_are_one_sentence_and_a_mend(monkeypatch: py
     empty = Server()
     empty.models = []
     assert "lists no models" in failure(empty).message
+    loading = Server()
+    loading.pages = {"/v1/models": refusal(503, "Loading model")}
+    assert "is not ready (status 503: Loading model)" in failure(loading).message
     locked = Server()
     locked.pages = {"/v1/models": web.Response(status=401)}
     assert "wants an API key (status 401)" in failure(locked).message

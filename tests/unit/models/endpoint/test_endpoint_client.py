@@ -63,6 +63,19 @@ def test_a_chat_is_sent_as_the_api_wants_it_and_read_back() -> None:
     }
 
 
+def test_a_server_that_loads_its_model_is_waited_for_and_a_broken_model_list_is_none() -> None:
+    listed = {"data": [{"id": "m", "max_model_len": 5000}]}
+    replies = iter([refusal(503, "Loading model"), refusal(429), web.json_response(listed)])
+    loading = Server()
+    loading.pages = {"/v1/models": lambda: next(replies)}
+    assert run(one_reply(loading)).text == "fine"
+    assert loading.gets.count("/v1/models") == 3
+    broken = Server()
+    broken.pages = {"/v1/models": lambda: web.Response(status=500, text="Internal Server Error")}
+    assert run(one_reply(broken)).text == "fine"
+    assert broken.gets.count("/v1/models") == 1
+
+
 def test_the_draws_of_one_request_differ_in_their_seed_only() -> None:
     async def two() -> list[dict[str, Any]]:
         async with Server() as server, open_teacher(config(server)) as teacher:
