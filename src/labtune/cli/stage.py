@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,7 +52,7 @@ def bring_up_to_date(
             raise
         except BudgetReached as error:
             story.tell_funnel(view)
-            again = f"labtune {command} --budget {shlex.quote(budget)}"
+            again = shlex.join(["labtune", *sys.argv[1:]])
             raise BudgetReached(error.message, hint=f"go on with: {again} (nothing is paid twice)") from error
     result = story.result(until=None if command == "run" else command)
     more = then(result.run_dir) if then is not None else {}

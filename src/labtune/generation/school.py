@@ -32,6 +32,7 @@ TEACHER_SETTINGS = (
     "max_tokens",
     "max_failed_fraction",
     "near_duplicate",
+    "coverage_floor",
     "phrasings",
     "skill_variants",
 )

@@ -291,9 +291,11 @@ def _start(root: Path) -> subprocess.Popen[str]:
     )
 
 
-def _wait_for(teacher: TeacherProcess, answers: float, process: subprocess.Popen[str]) -> None:
+def _wait_for(
+    teacher: TeacherProcess, number: float, process: subprocess.Popen[str], what: str = "answered"
+) -> None:
     deadline = time.monotonic() + 120
-    while teacher.stats()["answered"] < answers:
+    while teacher.stats()[what] < number:
         assert process.poll() is None, "the run ended before it was stopped"
         assert time.monotonic() < deadline
         time.sleep(0.01)
@@ -390,3 +392,20 @@ def test_a_judge_of_its_own_judges_and_nothing_else(tmp_path: Path, teacher: Tea
     assert all("Write " in text for text in written if not text.startswith(probe))
     assert len(judged) > len(written) > 1
     assert {row["lineage"]["judge"] for row in taught(root)} == {"judge-model"}
+
+
+def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
+    with teacher_process(TeacherConfig(latency_ms=60_000)) as teacher:
+        values = json.loads(settings(teacher.url))
+        values["teacher"]["json_mode"] = "schema"
+        root = write_lab(tmp_path, 1, json.dumps(values))
+        process = _start(root)
+        _wait_for(teacher, 1, process, "requests")
+        process.send_signal(signal.SIGINT)
+        assert process.stderr is not None
+        while "finishing what is in flight" not in process.stderr.readline():
+            assert process.poll() is None
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=30)
+        assert process.returncode == 130
+        assert "go on with: labtune generate" in told

@@ -56,6 +56,7 @@ def test_a_quote_of_the_document_is_never_in_the_wrong_language() -> None:
         ("Who designed it?", "It was designed by Olaf Lund in 2019.", "name_not_in_document", "Olaf, Lund"),
         ("How often?", "Every 2 months.", None, ""),
         ("What next?", "1. Press the Brew button.\n2. Hold it for 3 seconds.", None, ""),
+        ("What next?", "- Rinse the filter.\n- Thereafter wait: Descaling comes last.", None, ""),
         ("Is it an electric kettle?", "Yes.", None, ""),
         ("Who won the world cup?", "Yes.", "nothing_quoted", ""),
         ("Why?", "I am sorry, but I cannot help with that request.", "nothing_quoted", None),

@@ -15,7 +15,7 @@ from labtune.generation.quality.content import Vocabulary, content, normalise, p
 _NUMBER = re.compile(r"\d+(?:[.,:]\d+)*")
 _LIST_MARK = re.compile(r"(?m)^\s*(?:\(?\d{1,2}[.)、]\)?|[-*•])\s+")
 _NAME = re.compile(r"(?<![^\s(\"'“‘/-])[A-Z\u00c0-\u00de\u0410-\u042f][\w'’-]*")
-_SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\"“]\s*)$")
+_SENTENCE_START = re.compile(r"(?:^|[.!?:;\n\"“(*•–-]\s*)$")
 _LEAST_SHARED = 0.25
 _SHOWN = 5
 _WORDS = {
