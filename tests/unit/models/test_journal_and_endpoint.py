@@ -12,12 +12,15 @@ import pytest
 from benchmarks.simulated_teacher import Faults, SimulatedTeacher, TeacherConfig
 
 from labtune.config.endpoint import EndpointConfig
+from labtune.errors import EndpointError, RequestError
 from labtune.generation.flow.context import FlowContext
 from labtune.generation.flow.engine import run
 from labtune.generation.flow.pipeline import load_flow
 from labtune.generation.flow.rows import FlowRow, source_row
 from labtune.models.endpoint.teacher import open_teacher
 from labtune.models.journal import Journal, JournaledModel
+from labtune.protocols import ChatRequest, Reply, Sampling
+from labtune.types import Message
 
 EVERY_FAULT = Faults(
     **dict.fromkeys((*Faults.TRANSPORT, *Faults.CONTENT), 0.1), retry_after_s=0.05, slow_factor=10
@@ -116,6 +119,34 @@ def test_only_what_changed_is_asked_anew(tmp_path: Path) -> None:
     teacher = asyncio.run(two_runs())
     assert teacher.requests
     assert all("lake 1007" in body["messages"][-1]["content"] for body in teacher.requests)
+
+
+def test_what_may_pass_is_asked_again_by_a_later_run(tmp_path: Path) -> None:
+    request = ChatRequest((Message("user", "What eats a heron?"),), Sampling())
+
+    async def run(teacher: SimulatedTeacher, faults: Faults) -> Reply:
+        """A run in which the endpoint is known to be well before the faults begin."""
+        config = EndpointConfig(endpoint=teacher.url, model="simulated-teacher", attempts=2)
+        with Journal(tmp_path / "journal.sqlite") as journal:
+            async with open_teacher(config) as client:
+                model = JournaledModel(client, journal)
+                await client.chat(replace(request, index=1))
+                teacher.config = replace(teacher.config, faults=faults)
+                try:
+                    return await model.chat(request)
+                finally:
+                    teacher.config = replace(teacher.config, faults=Faults())
+
+    async def three_runs() -> tuple[Reply, Reply]:
+        async with SimulatedTeacher(TeacherConfig(latency_ms=20)) as teacher:
+            with pytest.raises((RequestError, EndpointError)):
+                await run(teacher, Faults(cut=1.0))
+            return await run(teacher, Faults()), await run(teacher, Faults(cut=1.0))
+
+    reply, again = asyncio.run(three_runs())
+    assert (reply.cached, reply.model, reply.finish) == (False, "simulated-teacher", "stop")
+    assert reply.latency_s >= 0.02
+    assert again == replace(reply, cached=True)
 
 
 @pytest.mark.parametrize("json_schema", ["reject", "ignore"])

@@ -50,7 +50,8 @@ def test_a_chat_is_sent_as_the_api_wants_it_and_read_back() -> None:
     server = Server(script(lambda: completion("Hallo.", usage=(12, 4))))
     request = ChatRequest((Message("system", "s"), Message("user", "ü")), Sampling(50, 0.5, 0.9, 7), index=2)
     reply = run(one_reply(server, request, extra_body={"think": False}))
-    assert reply == Reply("Hallo.", True, 12, 4)
+    assert reply == Reply("Hallo.", True, 12, 4, finish="stop", latency_s=reply.latency_s)
+    assert reply.latency_s > 0
     [body] = server.bodies
     assert body.pop("seed") != 7
     assert body == {
