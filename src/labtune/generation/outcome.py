@@ -79,12 +79,13 @@ def _made(result: LeafResult) -> int:
 
 def _told(leaf: Leaf, result: LeafResult, config: GenerateConfig) -> str:
     step, cause = _likely_cause(leaf, result)
+    where = "most was lost as" if "generated" in result.funnel else "step"
     made = _made(result)
     if made < config.min_samples:
         count = f"ended with {made} samples, fewer than {config.min_samples}"
     else:
         count = f"ended early with {made} samples, too much failed"
-    return f"{leaf.path} {count}: step {step!r}, {cause}"
+    return f"{leaf.path} {count}: {where} {step!r}, {cause}"
 
 
 def only_exam(leaf: Leaf) -> bool:

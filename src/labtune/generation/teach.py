@@ -161,8 +161,9 @@ class LeafTeaching:
             if not draws:
                 state.end = "target"
                 return
-            for batch in _batches(draws, number):
-                kept = await self._batch(number, batch)
+            kept = 0
+            for batch in _batches(draws, careful=not state.generated):
+                kept += await self._batch(number, batch)
                 if state.failure is not None or self._school.drain.is_set() or self._context.unfinished:
                     state.end = "stopped"
                     return
@@ -281,16 +282,21 @@ class LeafTeaching:
 
 
 def rows_wanted(missing: int, kept: int, asked: int) -> int:
-    """Source rows that will probably give what is missing, judged by what rows gave so far."""
+    """Source rows that will probably give what is missing, judged by what rows gave so far.
+
+    While nothing was kept, only a few more are tried.
+    """
     if missing <= 0:
         return 0
+    if not kept:
+        return max(_LEAST_ENDED, asked)
     per_row = max(kept / max(1, asked), _LEAST_YIELD)
     return max(1, min(math.ceil(_SURPLUS * missing / per_row), _GROWTH * max(asked, _PROBE)))
 
 
-def _batches(draws: Sequence[Draw], number: int) -> list[Sequence[Draw]]:
-    """A large first round begins with a few rows: a teacher that fails at everything is found out cheaply."""
-    if number or len(draws) <= 2 * _PROBE:
+def _batches(draws: Sequence[Draw], *, careful: bool) -> list[Sequence[Draw]]:
+    """Until a sample is kept, a large round begins with a few rows: total failure is found out soon."""
+    if not careful or len(draws) <= 2 * _PROBE:
         return [draws]
     return [draws[:_PROBE], draws[_PROBE:]]
 

@@ -22,6 +22,8 @@ from labtune.models.endpoint.structured import MalformedReply
 from labtune.types import Rejection
 
 Order = Literal["any", "siblings", "leaf"]
+_SHOWN_REPLY = 160
+"""Characters."""
 
 
 class FlowBlock(Protocol):
@@ -259,8 +261,10 @@ class _Engine:
                 return (row,)
             rows = await step.block(row, context)
         except RequestError as error:
-            reason = "unparsable" if isinstance(error, MalformedReply) else "request_failed"
-            context.reject(step.name, reason, row, error.message)
+            if isinstance(error, MalformedReply):
+                context.reject(step.name, "unparsable", row, f"{error.message}{_said(context)}")
+            else:
+                context.reject(step.name, "request_failed", row, error.message)
         except LabtuneError as error:
             walk.unfinished = True
             self._fail(error)
@@ -310,6 +314,12 @@ class _Gate:
         waiting = self._waiting.get(self._turn)
         if waiting is not None and not waiting.done():
             waiting.set_result(None)
+
+
+def _said(context: StepContext) -> str:
+    """The beginning of the last reply, for people who wonder what a teacher does wrong."""
+    text = " ".join(context.calls[-1].reply.text.split()) if context.calls else ""
+    return f"; it said: {text[:_SHOWN_REPLY]}" if text else ""
 
 
 def _segments(steps: Sequence[FlowStep]) -> list[tuple[Order, tuple[FlowStep, ...]]]:
