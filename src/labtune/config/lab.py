@@ -238,6 +238,12 @@ class TrainConfig(Section):
     patience: int = Field(3, ge=1, description="Evaluations without a better score after which a phase ends.")
     save_steps: int = Field(50, ge=1, description="Optimiser steps between two resume points.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
+    pull_back: float = Field(
+        0.0,
+        ge=0,
+        description="Decay towards the student's own weights (L2-SP), relative to the learning rate: more "
+        "keeps more of what it knew.",
+    )
     replicas: int = Field(
         1,
         ge=1,

@@ -39,6 +39,21 @@ def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
     return Pair(muon, adamw)
 
 
+def pull_back(optimizer: torch.optim.Optimizer, model: Any, start: Any, strength: float) -> None:
+    """After each step, draw the weights back to those of `start` by `strength` x learning rate.
+
+    Weight decay towards the starting point instead of zero (L2-SP, Li et al. 2018, decoupled as in AdamW):
+    what training need not change stays as it was.
+    """
+    weights = [weight.detach() for weight in model.parameters()]
+    anchors = [weight.detach().to(weights[0].device) for weight in start.parameters()]
+
+    def draw(used: torch.optim.Optimizer, *_: Any) -> None:
+        torch._foreach_lerp_(weights, anchors, min(1.0, strength * used.param_groups[0]["lr"]))
+
+    optimizer.register_step_post_hook(draw)
+
+
 class Pair(torch.optim.Optimizer):
     """Two optimisers that share out a model's weights and look like one to schedulers and resume points."""
 

@@ -22,7 +22,7 @@ from labtune.training import checkpoints
 from labtune.training.journal import Journal
 from labtune.training.plan import PhasePlan
 from labtune.training.progress import Progress
-from labtune.training.trainer import PhaseTrainer, make_trainer
+from labtune.training.trainer import PhaseTrainer, Student, make_trainer
 from labtune.types import Emit
 
 REPORT_STEPS = 10
@@ -62,8 +62,10 @@ class PhaseWork:
     emit: Emit
 
 
-def run_phase(model: Any, tokenizer: Any, plan: PhasePlan, work: PhaseWork) -> Path:
-    """Train one phase from `model`, or go on from its latest resume point; returns the best weights' folder.
+def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
+    """Train one phase from `student.model`, or go on from its latest resume point.
+
+    Returns the folder of the best weights.
 
     Raises:
         TrainingError: the loss is not a number any more.
@@ -73,7 +75,7 @@ def run_phase(model: Any, tokenizer: Any, plan: PhasePlan, work: PhaseWork) -> P
     start = checkpoints.step_of(resume) if resume else 0
     work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
     work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
-    trainer = make_trainer(model, tokenizer, plan, config=work.config, folder=folder, seed=work.seed)
+    trainer = make_trainer(student, plan, config=work.config, folder=folder, seed=work.seed)
     trainer.add_callback(_Steps(trainer, plan, work))
     work.progress.begin_phase(plan, start)
     with no_warnings():

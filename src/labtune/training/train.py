@@ -89,7 +89,9 @@ def _train_phases(job: _Job, plans: list[Any], model: Any, tokenizer: Any) -> St
     from labtune.training.checkpoints import best_folder, save_folder
     from labtune.training.phase import Judge, PhaseWork, run_phase
     from labtune.training.progress import Progress
+    from labtune.training.trainer import Student
 
+    start = load_weights(job.student)
     root = job.run.out_dir / RESUME
     work = PhaseWork(
         config=job.config,
@@ -105,7 +107,7 @@ def _train_phases(job: _Job, plans: list[Any], model: Any, tokenizer: Any) -> St
         if ended is not None:
             best = best_folder(root, plan.name, int(cast(int, ended["best_step"])))
         else:
-            best = run_phase(model, tokenizer, plan, work)
+            best = run_phase(Student(model, tokenizer, start), plan, work)
         shutil.rmtree(root / plan.name, ignore_errors=True)
         if any(job.journal.last("phase_end", phase=later.name) for later in plans[number + 1 :]):
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from labtune.config.lab import TrainConfig
 from labtune.models.head import project_only
 from labtune.models.quiet import no_warnings
 from labtune.training.checkpoints import mark_complete, step_of
-from labtune.training.optimizer import make_optimizer
+from labtune.training.optimizer import make_optimizer, pull_back
 from labtune.training.packing import PackCollator
 from labtune.training.plan import PhasePlan
 from labtune.training.replicas import Replicas
@@ -115,12 +116,24 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         """Nothing about a run leaves the machine."""
 
 
+@dataclass(frozen=True, slots=True)
+class Student:
+    """The model in training, its tokenizer, and the weights that tuning began with."""
+
+    model: Any
+    tokenizer: Any
+    start: Any
+
+
 def make_trainer(
-    model: Any, tokenizer: Any, plan: PhasePlan, *, config: TrainConfig, folder: Path, seed: int
+    student: Student, plan: PhasePlan, *, config: TrainConfig, folder: Path, seed: int
 ) -> PhaseTrainer:
     """A trainer for one phase whose resume points go to `folder`."""
     from datasets import Dataset as HfDataset
 
+    optimizer = make_optimizer(student.model, config)
+    if config.pull_back:
+        pull_back(optimizer, student.model, student.start, config.pull_back)
     with no_warnings():
         arguments = SFTConfig(
             output_dir=str(folder),
@@ -150,12 +163,12 @@ def make_trainer(
         )
         trainer = PhaseTrainer(
             config=config,
-            model=model,
-            optimizers=(make_optimizer(model, config), None),
+            model=student.model,
+            optimizers=(optimizer, None),
             args=arguments,
             train_dataset=HfDataset.from_dict({"rows": plan.packs}),
-            processing_class=tokenizer,
-            data_collator=PackCollator(plan.rows, int(tokenizer.pad_token_id)),
+            processing_class=student.tokenizer,
+            data_collator=PackCollator(plan.rows, int(student.tokenizer.pad_token_id)),
         )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from labtune.config.lab import TrainConfig
 from labtune.models.hf import load_weights
-from labtune.training.optimizer import Pair, make_optimizer
+from labtune.training.optimizer import Pair, make_optimizer, pull_back
 from labtune.training.replicas import Replicas, split
 
 
@@ -108,3 +108,19 @@ def _saved(state):
     torch.save(state, file)
     file.seek(0)
     return file
+
+
+def test_pull_back_draws_towards_the_starting_weights(tiny_student):
+    start = load_weights(tiny_student)
+    distances = []
+    for strength in (0.0, 20.0):
+        model = load_weights(tiny_student)
+        optimizer = make_optimizer(model, TrainConfig(learning_rate=0.02))
+        pull_back(optimizer, model, start, strength)
+        for _ in range(20):
+            torch.autograd.backward(loss_of(model, batch()))
+            optimizer.step()
+            optimizer.zero_grad()
+        pairs = zip(model.parameters(), start.parameters(), strict=True)
+        distances.append(sum((now - then).square().sum().item() for now, then in pairs))
+    assert 0 < distances[1] < 0.6 * distances[0]
