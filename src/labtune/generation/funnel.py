@@ -26,12 +26,11 @@ CLASSES: Mapping[str, frozenset[str]] = {
 _REMEDIES: Mapping[str, tuple[str, str]] = {
     "unparsable": (
         "the teacher's replies do not have the form that was asked for",
-        "use a larger teacher, an endpoint with JSON by schema (labtune doctor --endpoint URL says), or "
-        "generate.pipeline: simple",
+        "use a larger teacher, or an endpoint with JSON by schema (labtune doctor --endpoint URL says)",
     ),
     "judged_out": (
         "the judge dropped most of them",
-        "read the reasons below; use a stronger teacher, another judge, or generate.pipeline: simple",
+        "read the reasons below; use a stronger teacher or another judge",
     ),
     "duplicate": (
         "the teacher says the same again and again",
@@ -51,6 +50,7 @@ _REMEDIES: Mapping[str, tuple[str, str]] = {
         "look at the reasons below; labtune doctor --endpoint URL tests the endpoint",
     ),
 }
+_LESS_WHEN_SIMPLE = frozenset({"unparsable", "judged_out"})
 
 
 class Funnel:
@@ -76,13 +76,15 @@ class Funnel:
             counts[class_of(reason)] += count
         return counts
 
-    def cause(self) -> tuple[str, str, str]:
-        """Class, likely cause and remedy of the greatest loss."""
+    def cause(self, pipeline: str = "") -> tuple[str, str, str]:
+        """Class, likely cause and remedy of the greatest loss; `simple` is advised to who does not use it."""
         counts = self.classes()
         worst = max(counts, key=lambda name: counts[name])
         if not counts[worst]:
             return "asked", "the leaf has too few passages or seeds to ask about", "add documents or seeds"
         cause, remedy = _REMEDIES[worst]
+        if worst in _LESS_WHEN_SIMPLE and pipeline != "simple":
+            remedy += "; or generate.pipeline: simple"
         return worst, f"{cause} ({counts[worst]} rows)", remedy
 
     def as_json(self, kept: int) -> dict[str, Any]:

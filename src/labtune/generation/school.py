@@ -230,6 +230,9 @@ def _interrupts(drain: asyncio.Event, run: RunContext) -> Iterator[None]:
     try:
         yield
     except asyncio.CancelledError as error:
+        if not drain.is_set():
+            # Something else ends the process (a SIGTERM): that has its own way out.
+            raise
         raise KeyboardInterrupt from error
     finally:
         loop.remove_signal_handler(signal.SIGINT)

@@ -265,7 +265,7 @@ class LeafTeaching:
             },
         }
         if state.generated < self._lesson.target(self._school.config):
-            where, cause, remedy = self._funnel.cause()
+            where, cause, remedy = self._funnel.cause(self._school.pipeline.name)
             funnel |= {"lost_at": where, "cause": cause, "remedy": remedy}
         return LeafResult(
             tuple(map(sample_line, samples)), tuple(self._rejected), funnel, self._coverage(leaf)

@@ -281,6 +281,18 @@ def test_an_interrupt_finishes_what_is_in_flight(tmp_path: Path) -> None:
         assert teacher.stats()["answered_twice"] == 0
 
 
+def test_a_command_that_is_terminated_ends_in_order_and_can_go_on(tmp_path: Path) -> None:
+    with teacher_process(TeacherConfig(latency_ms=100, slots=2)) as teacher:
+        root = write_lab(tmp_path, 2, settings(teacher.url))
+        process = _start(root)
+        _wait_for(teacher, 6, process)
+        process.terminate()
+        _, told = process.communicate(timeout=60)
+        assert process.returncode == 143
+        assert "Traceback" not in told
+        generate(root)
+
+
 def _start(root: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "labtune", "generate"],

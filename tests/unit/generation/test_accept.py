@@ -137,4 +137,6 @@ def test_the_funnel_counts_by_class_keeps_three_examples_and_names_the_greatest_
     assert all(len(row["detail"]) <= 400 for row in entry["examples"]["unparsable"])
     where, cause, remedy = funnel.cause()
     assert (where, "5 rows" in cause, "larger teacher" in remedy) == ("unparsable", True, True)
+    assert "generate.pipeline: simple" in remedy
+    assert "generate.pipeline: simple" not in funnel.cause("simple")[2]
     assert class_of("low_anything") == "judged_out"
