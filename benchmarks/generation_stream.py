@@ -6,7 +6,7 @@
 A chain of four dependent calls for each row. labtune runs its own flow (a pipeline file with prompts), the
 journal (each reply committed before it is handed on) and the endpoint client; the floor posts the very same
 bodies from a file and parses the replies. Teacher and clients are processes of their own; the teacher draws a
-latency from each body, so that both meet the same latencies. Writes JSON and an SVG.
+latency from each body, so that both meet the same latencies, and others with each pair. Writes JSON and an SVG.
 """
 
 from __future__ import annotations
@@ -110,14 +110,19 @@ def wait_for_quiet(share: float, deadline: float) -> None:
             return
 
 
-def run_one(role: str, case: Case, chains: Path, log: bool) -> dict[str, Any]:
-    """One client against a fresh teacher and a fresh journal; the teacher's counts are checked."""
+def run_one(role: str, case: Case, chains: Path, seed: int) -> dict[str, Any]:
+    """One client against a fresh teacher and a fresh journal; the teacher's counts are checked.
+
+    What labtune sends is written to `chains`, for the floor that comes after.
+    """
+    log = role == "labtune" and case.with_floor
     with tempfile.TemporaryDirectory() as folder:
         config = TeacherConfig(
             slots=case.slots,
             latency_ms=case.latency_ms,
             sigma=case.sigma,
             log=f"{folder}/bodies" if log else None,
+            seed=seed,
         )
         with teacher_process(config) as teacher:
             load = Load(teacher.process.pid)
@@ -169,10 +174,10 @@ def run_case(name: str, case: Case, repeat: int, patience_s: float) -> dict[str,
         quiet = turn = 0
         while quiet < repeat and (turn < repeat or time.monotonic() < deadline):
             wait_for_quiet(QUIET, deadline)
-            runs = [run_one("labtune", case, chains, case.with_floor and turn == 0)]
+            runs = [run_one("labtune", case, chains, turn)]
             document["labtune"].append(runs[0])
             if case.with_floor:
-                runs.append(run_one("floor", case, chains, False))
+                runs.append(run_one("floor", case, chains, turn))
                 document["floor"].append(runs[1])
             turn += 1
             quiet += all(run["others"] < QUIET for run in runs)
