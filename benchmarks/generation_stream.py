@@ -6,7 +6,7 @@
 A chain of four dependent calls for each row. labtune runs its own flow (a pipeline file with prompts), the
 journal (each reply committed before it is handed on) and the endpoint client; the floor posts the very same
 bodies from a file and parses the replies. Teacher and clients are processes of their own; the teacher draws a
-latency from each body, so that both meet the same latencies, and others with each pair. Writes JSON and an SVG.
+latency from each body, so that both meet the same ones, and others with each pair. Writes JSON and an SVG.
 """
 
 from __future__ import annotations
