@@ -3,27 +3,20 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 from benchmarks.simulated_teacher import Faults, TeacherConfig, TeacherProcess, teacher_process
 from command_line import document, labtune
 from small_lab import NAMES, write_lab, write_leaf
+from taught_lab import generate, rows, samples_bytes, settings, taught
 
-from labtune.artifact import read_json, read_jsonl, read_manifest
-from labtune.errors import BudgetReached, EndpointError, GenerationError
-from labtune.types import Json
+from labtune.artifact import read_json, read_jsonl
+from labtune.errors import GenerationError
 from labtune.workflow.init import init_lab
 from labtune.workflow.lab import Lab
-from labtune.workflow.run import RunReport, run_lab
+from labtune.workflow.run import run_lab
 
 OWN_PIPELINE = """\
 name: own
@@ -47,40 +40,6 @@ OWN_CHECK = """\
 
 Is the answer faithful? Give a `reason`, then `faithful` as true or false.
 """
-
-
-@pytest.fixture(scope="module")
-def process() -> Iterator[TeacherProcess]:
-    with teacher_process(TeacherConfig(keep=True)) as teacher:
-        yield teacher
-
-
-@pytest.fixture
-def teacher(process: TeacherProcess) -> TeacherProcess:
-    process.set_faults(Faults())
-    process.reset()
-    return process
-
-
-def settings(url: str, **generate: Json) -> str:
-    values = {"pipeline": "simple", "target": 12, "rounds": 2, **generate}
-    return json.dumps({"teacher": {"endpoint": url, "model": "simulated-teacher"}, "generate": values})
-
-
-def generate(root: Path, budget: str = "") -> RunReport:
-    return run_lab(Lab.open(root, budget=budget), until="generate")
-
-
-def rows(root: Path, name: str = "samples") -> list[dict[str, Any]]:
-    return list(read_jsonl(root / "runs" / "latest" / "generate" / f"{name}.jsonl"))
-
-
-def samples_bytes(root: Path) -> bytes:
-    return (root / "runs" / "latest" / "generate" / "samples.jsonl").read_bytes()
-
-
-def taught(root: Path) -> list[dict[str, Any]]:
-    return [row for row in rows(root) if row.get("lineage")]
 
 
 def test_every_leaf_reaches_its_target_and_a_second_run_sends_nothing(
@@ -223,105 +182,6 @@ def test_a_teacher_that_only_refuses_names_cause_and_remedy_for_each_leaf(
         assert "it said: I'm sorry" in shown["detail"]
 
 
-def test_a_budget_stops_and_the_same_command_goes_on_to_the_same_data_set(
-    tmp_path: Path, teacher: TeacherProcess
-) -> None:
-    whole = write_lab(tmp_path / "whole", 2, settings(teacher.url))
-    generate(whole)
-    root = write_lab(tmp_path / "parts", 2, settings(teacher.url))
-    teacher.reset()
-    with pytest.raises(BudgetReached, match="every reply is kept"):
-        generate(root, budget="9ktok")
-    used = teacher.stats()
-    assert 0 < used["prompt_tokens"] + used["completion_tokens"] <= 9000
-    assert read_manifest(root / "runs" / "0001" / "generate") is None
-    stopped = labtune("generate", "--budget", "1ktok", cwd=root)
-    assert stopped.returncode == 1
-    assert "go on with: labtune generate --budget 1ktok" in stopped.stderr
-    generate(root)
-    assert samples_bytes(root) == samples_bytes(whole)
-    assert teacher.stats()["answered_twice"] == 0
-    wrong = labtune("generate", "--budget", "five", cwd=root)
-    assert wrong.returncode == 2
-
-
-def test_a_killed_run_goes_on_to_the_same_data_set_and_asks_nothing_twice(tmp_path: Path) -> None:
-    with teacher_process(TeacherConfig(latency_ms=30)) as teacher:
-        values = json.loads(settings(teacher.url))
-        values["teacher"]["max_concurrency"] = 4
-        whole = write_lab(tmp_path / "whole", 2, json.dumps(values))
-        generate(whole)
-        total = teacher.stats()["answered"]
-        teacher.reset()
-        root = write_lab(tmp_path / "parts", 2, json.dumps(values))
-        for share in (0.2, 0.5, 0.8):
-            process = _start(root)
-            _wait_for(teacher, share * total, process)
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-        generate(root)
-        assert samples_bytes(root) == samples_bytes(whole)
-        # Each kill may cost what was in flight.
-        assert teacher.stats()["answered_twice"] <= 3 * 4
-        assert teacher.stats()["answered"] <= total + 3 * 4 + 3
-
-
-def test_an_interrupt_finishes_what_is_in_flight(tmp_path: Path) -> None:
-    with teacher_process(TeacherConfig(latency_ms=100, slots=2)) as teacher:
-        root = write_lab(tmp_path, 2, settings(teacher.url))
-        process = _start(root)
-        _wait_for(teacher, 6, process)
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == 130
-        assert "finishing what is in flight" in told
-        assert "go on with: labtune generate" in told
-        assert teacher.stats()["abandoned"] == 0
-        generate(root)
-        assert teacher.stats()["answered_twice"] == 0
-
-
-def test_a_command_that_is_terminated_ends_in_order_and_can_go_on(tmp_path: Path) -> None:
-    with teacher_process(TeacherConfig(latency_ms=100, slots=2)) as teacher:
-        root = write_lab(tmp_path, 2, settings(teacher.url))
-        process = _start(root)
-        _wait_for(teacher, 6, process)
-        process.terminate()
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == 143
-        assert "Traceback" not in told
-        generate(root)
-
-
-def _start(root: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "labtune", "generate"],
-        cwd=root,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-
-
-def _wait_for(
-    teacher: TeacherProcess, number: float, process: subprocess.Popen[str], what: str = "answered"
-) -> None:
-    deadline = time.monotonic() + 120
-    while teacher.stats()[what] < number:
-        assert process.poll() is None, "the run ended before it was stopped"
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
-
-
-def test_an_endpoint_that_is_gone_is_an_error_but_what_is_done_is_kept(tmp_path: Path) -> None:
-    root = write_lab(tmp_path, 1, settings("http://127.0.0.1:9/v1"))
-    with pytest.raises(EndpointError) as caught:
-        generate(root)
-    assert "127.0.0.1:9" in caught.value.message
-    assert "0 of 1 leaves are done" in caught.value.message
-
-
 def test_a_chinese_lab_is_taught_in_chinese(tmp_path: Path, teacher: TeacherProcess) -> None:
     init_lab(tmp_path / "lab", example="clinic-zh")
     endpoint = json.dumps({"endpoint": teacher.url, "model": "simulated-teacher"})
@@ -405,20 +265,3 @@ def test_a_judge_of_its_own_judges_and_nothing_else(tmp_path: Path, teacher: Tea
     assert all("Write " in text for text in written if not text.startswith(probe))
     assert len(judged) > len(written) > 1
     assert {row["lineage"]["judge"] for row in taught(root)} == {"judge-model"}
-
-
-def test_a_second_interrupt_stops_at_once(tmp_path: Path) -> None:
-    with teacher_process(TeacherConfig(latency_ms=60_000)) as teacher:
-        values = json.loads(settings(teacher.url))
-        values["teacher"]["json_mode"] = "schema"
-        root = write_lab(tmp_path, 1, json.dumps(values))
-        process = _start(root)
-        _wait_for(teacher, 1, process, "requests")
-        process.send_signal(signal.SIGINT)
-        assert process.stderr is not None
-        while "finishing what is in flight" not in process.stderr.readline():
-            assert process.poll() is None
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=30)
-        assert process.returncode == 130
-        assert "go on with: labtune generate" in told
