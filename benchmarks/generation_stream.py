@@ -167,7 +167,14 @@ def run_case(name: str, case: Case, repeat: int, patience_s: float) -> dict[str,
     `patience_s` lasts; all pairs are reported, the median is of those that count.
     """
     print(name, case, flush=True)
-    document: dict[str, Any] = {"name": name, **asdict(case), "labtune": [], "floor": []}
+    measured = datetime.now(UTC).isoformat(timespec="seconds")
+    document: dict[str, Any] = {
+        "name": name,
+        "measured": measured,
+        **asdict(case),
+        "labtune": [],
+        "floor": [],
+    }
     deadline = time.monotonic() + patience_s
     with tempfile.TemporaryDirectory() as folder:
         chains = Path(folder) / "chains"
@@ -216,6 +223,13 @@ def slim(case: Mapping[str, Any]) -> dict[str, Any]:
     return {**case, "labtune": runs, "floor": [{**run, "memory": []} for run in case["floor"]]}
 
 
+def merged(target: Path, cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """These cases and those of earlier runs that are not among them, in the order of `CASES`."""
+    kept = json.loads(target.read_text("utf-8"))["cases"] if target.exists() else []
+    found = {case["name"]: case for case in [*kept, *cases]}
+    return [found[name] for name in CASES if name in found]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -232,15 +246,13 @@ def main() -> None:
     for name in names:
         repeat = options.repeat if CASES[name].rows < 1000 else 1
         cases.append(slim(run_case(name, CASES[name], repeat, options.patience_s)))
-    document = {
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {"cores": os.cpu_count(), "load_1_min": os.getloadavg()[0]},
-        "cases": cases,
-    }
+    document: dict[str, Any] = {"cores": os.cpu_count(), "cases": cases}
     if options.out is not None:
         options.out.mkdir(parents=True, exist_ok=True)
-        (options.out / "generation-stream.json").write_text(json.dumps(document, indent=1) + "\n")
-        (options.out / "generation-stream.svg").write_text(figure(document))
+        target = options.out / "generation-stream.json"
+        document["cases"] = merged(target, cases)
+        target.write_text(json.dumps(document, separators=(",", ":")) + "\n", "utf-8")
+        (options.out / "generation-stream.svg").write_text(figure(document), "utf-8")
     shown = [{key: value for key, value in case.items() if key not in ("labtune", "floor")} for case in cases]
     print(json.dumps({**document, "cases": shown}, indent=1))
 
