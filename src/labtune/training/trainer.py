@@ -131,6 +131,9 @@ def make_trainer(
     """A trainer for one phase whose resume points go to `folder`."""
     from datasets import Dataset as HfDataset
 
+    if not torch.cuda.is_available():
+        # Packs are short, and the backward pass of the CPU's fused attention is slow (docs/log.md).
+        student.model.set_attn_implementation("eager")
     optimizer = make_optimizer(student.model, config)
     if config.pull_back:
         pull_back(optimizer, student.model, student.start, config.pull_back)

@@ -47,9 +47,11 @@ def test_short_rows_are_packed_without_waste():
     assert sum(lengths) / (256 * len(packs)) > 0.98
 
 
-def test_packed_rows_give_the_logits_they_give_alone(tiny_student):
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_rows_give_the_logits_they_give_alone(tiny_student, attention):
     tokenizer = AutoTokenizer.from_pretrained(tiny_student)
     model = AutoModelForCausalLM.from_pretrained(tiny_student, dtype=torch.float32).eval()
+    model.set_attn_implementation(attention)
     chats = [
         [Message("user", question), Message("assistant", answer)]
         for question, answer in [
