@@ -32,6 +32,7 @@ from benchmarks.simulated_teacher import Faults, TeacherConfig, TeacherProcess, 
 
 from labtune.artifact import file_hash
 from labtune.generation.flow.pipeline import load_flow
+from labtune.generation.screen import screened
 from labtune.models.journal_file import JOURNAL_FILE, JournalFile, PruneRule
 
 SLOTS = 16
@@ -106,7 +107,8 @@ def funnel(lab: Path) -> dict[str, Any]:
 def lost(funnels: dict[str, Any], pipeline: str) -> list[str]:
     """Places where rows went missing without a reason: what leaves a step must enter the next."""
     sections = load_flow(pipeline).sections
-    known = [[step.name for step in section.steps] for section in sections.values()]
+    walks = [screened(section.steps, lambda _row: None) for section in sections.values()]
+    known = [[step.name for step in steps] for steps in walks]
     problems = []
     for leaf, entry in funnels.items():
         steps = entry["steps"]
