@@ -189,8 +189,8 @@ class _Term:
         """The failure to tell: a lost endpoint before a spent budget; with what is kept."""
         failure = min(self.failures, key=lambda error: isinstance(error, BudgetReached))
         done = sum(result.funnel.get("end") not in ("stopped", None) for result in self.results.values())
-        kept = sum(len(result.samples) for result in self.results.values())
-        told = f"{done} of {len(self.lessons)} leaves are done, {kept:,} samples so far"
+        made = sum(int(result.funnel.get("generated", 0)) for result in self.results.values())
+        told = f"{done} of {len(self.lessons)} leaves are done, {made:,} samples of the teacher so far"
         return type(failure)(f"{failure.message} ({told}; every reply is kept)", hint=failure.hint)
 
     def _outcome(self) -> StageOutcome:
