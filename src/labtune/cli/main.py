@@ -6,6 +6,7 @@ module imports anything heavy before its body runs.
 
 from __future__ import annotations
 
+import errno
 import os
 import shlex
 import signal
@@ -124,6 +125,12 @@ def _root(
     """Turn what people know into what a model knows: taxonomy, samples, phased tuning, proof."""
 
 
+_OF_THE_DISK = frozenset(
+    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.EEXIST, errno.ENOTDIR}
+)
+"""What the machine says no to, though labtune is sound: no bugs, so one sentence and no traceback."""
+
+
 def main() -> None:
     """The console script: run one command and exit with its code."""
     # Ended from outside: leave through the blocks that give the terminal back and free the lab.
@@ -153,6 +160,12 @@ def run_command(arguments: Sequence[str]) -> int:
     except BrokenPipeError:
         _discard_output()
         return PIPE_CLOSED
+    except OSError as error:
+        if error.errno not in _OF_THE_DISK or error.filename is None:
+            raise
+        message = f"{error.filename}: {str(error.strerror).lower()}"
+        hint = "mend that place (rights, space, a file where a folder belongs) and run again"
+        return _fail(arguments, type(error).__name__, message, hint, UserError.exit_code)
     if code == INTERRUPTED:
         return _interrupted(arguments)
     return code if isinstance(code, int) else 0

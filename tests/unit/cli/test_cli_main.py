@@ -205,3 +205,14 @@ def test_the_commands_and_options_are_the_ones_that_were_agreed() -> None:
     )
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert json.loads(result.stdout) == json.loads(GOLDEN.read_text())
+
+
+def test_a_place_that_cannot_be_written_is_one_sentence(tmp_path: Path) -> None:
+    assert labtune("init", "lab", "--example", "customer-service", cwd=tmp_path).returncode == 0
+    (tmp_path / "lab" / "runs").write_text("a file")
+    refused = labtune("generate", cwd=tmp_path / "lab")
+    assert refused.returncode == 2
+    assert "Traceback" not in refused.stderr
+    last = refused.stderr.splitlines()[-2:]
+    assert last[0].startswith("error: ") and last[0].endswith(": not a directory")
+    assert last[1].startswith("hint:  mend that place")
