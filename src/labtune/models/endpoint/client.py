@@ -35,6 +35,8 @@ from labtune.types import Emit, no_events
 
 FIRST_BACKOFF_S = 0.5
 LONGEST_BACKOFF_S = 30.0
+OUTAGE_S = 90.0
+"""Seconds that a server which answered before may be gone in mid-run."""
 LONGEST_WAIT_S = 900.0
 """Longest Retry-After that is waited for; a longer one means a quota of hours."""
 CONGESTION_WEIGHT = 0.25
@@ -231,9 +233,11 @@ class EndpointClient:
             raise failure.error
         call.failures += 1
         if call.failures >= self.config.attempts:
-            if isinstance(failure, Unreachable):
+            if not isinstance(failure, Unreachable):
+                raise self._given_up(str(failure), call)
+            # A server that restarts is worth more patience than jitter gives the unluckiest of many requests.
+            if time.monotonic() - self._answered_at > min(OUTAGE_S, self.config.timeout_s):
                 raise failure.error
-            raise self._given_up(str(failure), call)
         await self._back_off(call)
 
     async def _after_unreadable(self, what: str, answer: HttpReply, call: _Call) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from benchmarks.simulated_teacher import SimulatedTeacher
 from endpoint_server import Server, chat, completion, refusal, run, script
 
 from labtune.config.endpoint import EndpointConfig, PriceConfig
@@ -642,3 +643,27 @@ def test_a_proxy_of_the_environment_is_used(monkeypatch: pytest.MonkeyPatch) -> 
         "http://teacher.invalid/v1/models",
         "http://teacher.invalid/v1/chat/completions",
     ]
+
+
+def test_a_server_that_restarts_in_mid_run_is_waited_for_and_one_that_stays_away_is_an_error() -> None:
+    async def work(back: bool) -> str:
+        server = SimulatedTeacher()
+        await server.start("127.0.0.1", 0)
+        values = {"model": server.config.model, "attempts": 2, "timeout_s": 8 if back else 0.5}
+        async with open_teacher(EndpointConfig(endpoint=server.url, **values)) as teacher:
+            await teacher.chat(chat("one"))
+            await server.stop()
+            late = asyncio.ensure_future(teacher.chat(chat("two")))
+            if back:
+                await asyncio.sleep(2)
+                assert not late.done()
+                again = SimulatedTeacher()
+                await again.start("127.0.0.1", int(server.url.split(":")[2].removesuffix("/v1")))
+                text = (await late).text
+                await again.stop()
+                return text
+            return (await late).text
+
+    assert run(work(back=True))
+    with pytest.raises(EndpointError, match="nothing listens"):
+        run(work(back=False))
