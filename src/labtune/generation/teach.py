@@ -38,10 +38,11 @@ from labtune.generation.skills import skill_samples
 from labtune.protocols import AsyncChatModel, ChatRequest
 from labtune.types import Leaf, Rejection, RunContext, Sample
 
-TEACHING_VERSION = "1"
+TEACHING_VERSION = "2"
 """Goes up when code changes what a leaf gives from the same replies; pipelines enter by their content."""
 REWORDINGS = 3
 """Rewordings of a seed that become samples, besides the seed."""
+_FRAMED = ("en", "zh")
 _PROBE = 32
 _PER_PASSAGE, _PER_SKILL_ROW = 3.0, 6.0
 _SURPLUS = 1.15
@@ -144,14 +145,16 @@ class LeafTeaching:
     def _human(self) -> list[Sample]:
         """The seeds that are not held out, with a few rewordings; more would drown the teacher's."""
         leaf, config, seed = self._lesson.leaf, self._school.config, self._school.run.seed
+        # There are frames for two languages; an English "Thanks." does not belong behind a Japanese question.
+        rewordings = REWORDINGS if leaf.language.split("-")[0] in _FRAMED else 0
         if leaf.kind != "knowledge":
-            variants = min(config.skill_variants, REWORDINGS)
+            variants = min(config.skill_variants, rewordings)
             return list(
                 skill_samples(leaf, variants=variants, seed=seed, teacher="builtin", pipeline="builtin")
             )
         samples = knowledge_seed_samples(leaf, config, seed, "builtin", "builtin")
         by_seed = groupby(samples, key=attrgetter("seed"))
-        return [sample for _, group in by_seed for sample in islice(group, 1 + REWORDINGS)]
+        return [sample for _, group in by_seed for sample in islice(group, 1 + rewordings)]
 
     async def _rounds(self) -> None:
         config, state = self._school.config, self._state

@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import yaml
 from benchmarks.simulated_teacher import Faults, TeacherConfig, TeacherProcess, teacher_process
 from command_line import document, labtune
 from small_lab import NAMES, write_lab, write_leaf
@@ -193,6 +194,26 @@ def test_a_chinese_lab_is_taught_in_chinese(tmp_path: Path, teacher: TeacherProc
     assert all(any("一" <= c <= "鿿" for c in row["messages"][-1]["content"]) for row in written)
     prompts = {version for row in written for version in row["lineage"]["prompts"].values()}
     assert all("/zh@" in version for version in prompts)
+
+
+def test_seeds_in_a_language_without_frames_stay_as_people_wrote_them(
+    tmp_path: Path, teacher: TeacherProcess
+) -> None:
+    root = write_lab(tmp_path, 1, settings(teacher.url))
+    leaf = root / "taxonomy" / "knowledge" / "lamps" / NAMES[0].lower()
+    qna = yaml.safe_load((leaf / "qna.yaml").read_text())
+    for number, example in enumerate(qna["seed_examples"]):
+        example["context"] = f"このランプの部品{number}はとても軽いです。"
+        for place, pair in enumerate(example["questions_and_answers"]):
+            pair["question"] = f"部品{number}の{place}番目について教えてください。"
+            pair["answer"] = f"部品{number}はとても軽いです。"
+    (leaf / "qna.yaml").write_text(yaml.safe_dump(qna, allow_unicode=True))
+    (leaf / "manual.md").write_text(
+        "# ランプ\n\nこのランプはとても軽いです。\nスイッチは三秒間押してください。\n"
+    )
+    generate(root)
+    forms = {row["form"] for row in rows(root) if not row.get("lineage")}
+    assert forms == {"seed"}
 
 
 def test_a_preview_shows_each_step_costs_little_and_is_not_paid_again(
