@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 WIDTH, HEIGHT = 860, 330
+LONG = 1000
+"""Rows from which on memory over time is worth a line."""
 INK, GRID, FLOOR, OURS = "#24292f", "#d0d7de", "#9aa4af", "#0969da"
 
 
@@ -16,7 +18,7 @@ def figure(document: Mapping[str, Any]) -> str:
         f'font-size="12" fill="{INK}">',
         f'<rect width="{WIDTH}" height="{HEIGHT}" fill="white"/>',
         *_ratios([case for case in document["cases"] if case.get("ratio")], 20, 20, 400, 290),
-        *_memory([case for case in document["cases"] if case["labtune"][0]["memory"]], 470, 20, 370, 290),
+        *_memory([case for case in document["cases"] if case["rows"] >= LONG], 470, 20, 370, 290),
         "</svg>",
     ]
     return "\n".join(parts) + "\n"
