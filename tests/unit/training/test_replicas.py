@@ -11,7 +11,7 @@ from torch.nn.functional import cross_entropy
 
 from labtune.config.lab import TrainConfig
 from labtune.models.hf import load_weights
-from labtune.training.optimizer import Pair, make_optimizer, pull_back
+from labtune.training.optimizer import Parts, make_optimizer, pull_back
 from labtune.training.replicas import Replicas, split
 
 
@@ -80,7 +80,7 @@ def test_parts_are_trimmed_to_what_they_train():
 
 
 def test_muon_goes_on_from_its_state_as_if_nothing_had_happened(tiny_student):
-    config = TrainConfig(learning_rate=0.01, optimizer="muon")
+    config = TrainConfig(learning_rate=0.01, optimizer="muon", replicas=2)
     straight = load_weights(tiny_student)
     optimizer = make_optimizer(straight, config)
     for step in range(4):
@@ -93,7 +93,7 @@ def test_muon_goes_on_from_its_state_as_if_nothing_had_happened(tiny_student):
     resumed = load_weights(tiny_student)
     resumed.load_state_dict(weights)
     again = make_optimizer(resumed, config)
-    assert isinstance(again, Pair)
+    assert isinstance(again, Parts)
     again.load_state_dict(state)
     for _ in range(2):
         torch.autograd.backward(loss_of(resumed, batch()))
