@@ -236,6 +236,13 @@ class TrainConfig(Section):
     )
     evaluations: int = Field(4, ge=1, description="Times per phase that the development exam is asked.")
     patience: int = Field(3, ge=1, description="Evaluations without a better score after which a phase ends.")
+    tolerance: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="How much lower the development score of a later checkpoint may be for it to be preferred; 0 "
+        "= the earliest of the best.",
+    )
     save_steps: int = Field(50, ge=1, description="Optimiser steps between two resume points.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
     pull_back: float = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,7 +80,7 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
     work.progress.begin_phase(plan, start)
     with no_warnings():
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
-    best = _best(work.journal, plan.name)
+    best = _best(work.journal, plan.name, work.config.tolerance)
     assert best is not None, "every phase ends with an evaluation"
     step, score = best
     work.journal.append(
@@ -141,9 +141,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         known = {event["step"]: event["score"] for event in work.journal.find("evaluation", phase=phase)}
         score = float(cast(float, known[step])) if step in known else work.judge(self._trainer.model)
         before = [float(cast(float, known[at])) for at in self._plan.evaluations if at < step]
-        # A tie keeps the earlier weights, as LAB prefers less training.
-        # Zeros say nothing about training yet, so of several zeros the latest counts.
-        best = score > max(before, default=-math.inf) or max([*before, score]) == 0
+        best = _replaces(score, before, work.config.tolerance)
         if best and not checkpoints.best_folder(work.root, phase, step).exists():
             checkpoints.save_best(work.root, phase, step, self._trainer.model)
         work.journal.append("evaluation", phase=phase, step=step, score=score, best=best)
@@ -160,13 +158,26 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         return best > 0 and since >= self._work.config.patience
 
 
-def _best(journal: Journal, phase: str) -> tuple[int, float] | None:
+def _best(journal: Journal, phase: str, tolerance: float) -> tuple[int, float] | None:
     best = None
+    before: list[float] = []
     for event in journal.find("evaluation", phase=phase):
         score = float(cast(float, event["score"]))
-        if best is None or score > best[1] or score == best[1] == 0:
+        if _replaces(score, before, tolerance):
             best = int(cast(int, event["step"])), score
+        before.append(score)
     return best
+
+
+def _replaces(score: float, before: Sequence[float], tolerance: float) -> bool:
+    """Whether weights with `score` replace the best of those `before`.
+
+    A tie keeps the earlier weights, as LAB prefers less training; a `tolerance` turns that around, for
+    schedules that end every phase at a learning rate of zero: its end is the calmest point. Zeros say nothing
+    about training yet, so of several zeros the latest counts.
+    """
+    top = max(before, default=-math.inf)
+    return score > top or score == top == 0 or (tolerance > 0 and score >= top - tolerance)
 
 
 @contextmanager

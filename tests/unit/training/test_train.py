@@ -185,6 +185,15 @@ def test_best_checkpoint_of_each_phase_starts_the_next_and_a_tie_keeps_the_earli
     assert all(torch.equal(value, again[name]) for name, value in shipped.items())
 
 
+def test_within_the_tolerance_the_later_weights_are_shipped(dataset, tiny_student, tmp_path):
+    scores = iter([0.5, 0.45, 0.30, 0.6, 0.58, 0.55])
+    start(dataset, tiny_student, tmp_path / "train", lambda _model: next(scores), tolerance=0.1)
+    ends = journal(tmp_path / "train", "phase_end")
+    evaluations = journal(tmp_path / "train", "evaluation")
+    assert [event["best_step"] for event in ends] == [evaluations[1]["step"], evaluations[5]["step"]]
+    assert [event["score"] for event in ends] == [0.45, 0.55]
+
+
 def test_a_phase_ends_after_evaluations_without_a_better_score(dataset, tiny_student, tmp_path):
     scripted = iter([0.5, 0.4, 0.6, 0.7, 0.6])
     start(dataset, tiny_student, tmp_path / "train", lambda _: next(scripted), patience=1)
