@@ -240,8 +240,8 @@ class TrainConfig(Section):
         0.0,
         ge=0,
         le=1,
-        description="How much lower the development score of a later checkpoint may be for it to be preferred; 0 "
-        "= the earliest of the best.",
+        description="How much lower the development score of a later checkpoint may be for it to be preferred; "
+        "0 = the earliest of the best.",
     )
     save_steps: int = Field(50, ge=1, description="Optimiser steps between two resume points.")
     weight_decay: float = Field(0.0, ge=0, description="Weight decay.")
