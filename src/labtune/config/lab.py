@@ -240,7 +240,7 @@ class TrainConfig(Section):
         0.0,
         ge=0,
         le=1,
-        description="How much lower the development score of a later checkpoint may be for it to be preferred; "
+        description="How much lower the development score of a later checkpoint may be to be preferred; "
         "0 = the earliest of the best.",
     )
     save_steps: int = Field(50, ge=1, description="Optimiser steps between two resume points.")
