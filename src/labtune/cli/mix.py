@@ -37,9 +37,7 @@ def mix(
 ) -> None:
     """Put the training sets of the phases together, with everything they need before."""
     if system_prompt is not None and export is None:
-        raise UserError(
-            "--system-prompt is for exported rows", hint="add --export-instructlab FOLDER"
-        )
+        raise UserError("--system-prompt is for exported rows", hint="add --export-instructlab FOLDER")
     if export is None:
         bring_up_to_date("mix", lab, sets or (), as_json=as_json)
         return
