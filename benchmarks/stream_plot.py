@@ -47,7 +47,7 @@ def _memory(cases: Sequence[Mapping[str, Any]], x: float, y: float, width: float
     """Resident memory over the share of rows done, one line for each case."""
     parts = [_text(x, y + 12, "Resident memory of the client, MiB, over rows done", weight="bold")]
     left, top, right, bottom = x + 30, y + 30, x + width - 10, y + height - 40
-    highest = max(120.0, *(sample[2] for case in cases for sample in case["labtune"][0]["memory"]))
+    highest = max([120.0, *(sample[2] for case in cases for sample in case["labtune"][0]["memory"])])
     for value in range(0, int(highest) + 1, 20):
         at = bottom - (bottom - top) * value / highest
         parts.append(f'<line x1="{left}" y1="{at:.1f}" x2="{right}" y2="{at:.1f}" stroke="{GRID}"/>')
