@@ -17,6 +17,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from labtune.errors import LabtuneError, RequestError
 from labtune.models.journal_file import (
@@ -35,6 +36,8 @@ KEY_VERSION = 1
 DAY_S = 86_400.0
 LARGEST_TOUCH = 1024
 BUSY_PAUSE_S = 0.002
+TOGETHER_S = 0.002
+"""Replies that come this soon after a commit wait for the end of the event loop's iteration, to share one."""
 CHECKPOINT_S = 5.0
 """A power cut costs at most the replies of about this time; the end of a process costs none."""
 RESTART_BYTES = 128 << 20
@@ -78,8 +81,8 @@ def _key(model: str, request: str) -> str:
 class Journal:
     """Replies by key. One event loop at a time uses it; several processes may share the file.
 
-    Commits happen in the event loop, one for all replies of an iteration: they only hand pages to the
-    system (about 0.1 ms). What waits for the disk, the checkpoint, has a thread of its own.
+    Commits happen in the event loop, where replies are frequent one for all of an iteration: they only hand
+    pages to the system (about 0.1 ms). What waits for the disk, the checkpoint, has a thread of its own.
     """
 
     def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
@@ -96,15 +99,15 @@ class Journal:
         self.clock = clock
         self.flights: dict[str, asyncio.Future[None]] = {}
         """Requests that are being asked now; each is set when its request has ended in any way."""
-        self._reader = connect(path)
-        self._writer = connect(path)
-        # The event loop must not sleep while another process writes: it comes back later instead.
-        self._writer.execute("PRAGMA busy_timeout=0")
-        self._writer.execute("PRAGMA wal_autocheckpoint=0")
+        # One connection for all: what another wrote would empty its cache of pages.
+        self._connection = connect(path)
+        self._connection.execute("PRAGMA wal_autocheckpoint=0")
+        self._wait_at_most(0.0)
         self._pending: list[tuple[Entry, asyncio.Future[bool]]] = []
         self._touched: list[tuple[float, bytes]] = []
         self._scheduled_in: asyncio.AbstractEventLoop | None = None
         self._busy_since: float | None = None
+        self._committed = time.monotonic()
         self._broken: LabtuneError | None = None
         self._wal = path.with_name(path.name + "-wal")
         self._checkpointer: threading.Thread | None = None
@@ -121,10 +124,9 @@ class Journal:
         if self._checkpointer is not None:
             self._checkpointer.join()
         if self._pending or self._touched:
-            self._writer.execute(f"PRAGMA busy_timeout={int(WAIT_S * 1000)}")
+            self._wait_at_most(WAIT_S)
             self._flush()
-        self._writer.close()
-        self._reader.close()
+        self._connection.close()
 
     def lookup(self, key: str) -> Reply | None:
         """The reply to the request of this key, if it was ever asked.
@@ -134,10 +136,7 @@ class Journal:
             DataError: the journal is damaged.
         """
         digest = bytes.fromhex(key)
-        try:
-            row = self._reader.execute(_FOUND, (digest,)).fetchone()
-        except sqlite3.Error as error:
-            raise journal_error(self.path, error) from error
+        row = self._find(digest)
         if row is None:
             return None
         text, stopped, n_prompt, n_tokens, served, finish, cost, currency, latency, used, failure, hint = row
@@ -150,6 +149,25 @@ class Journal:
             text, bool(stopped), n_prompt, n_tokens, True, served, finish, cost, currency, latency, key
         )
 
+    def _find(self, digest: bytes) -> tuple[Any, ...] | None:
+        try:
+            try:
+                row: tuple[Any, ...] | None = self._connection.execute(_FOUND, (digest,)).fetchone()
+            except sqlite3.OperationalError as error:
+                if not is_busy(error):
+                    raise
+                # Rare: another process mends or resets the log. Readers have to wait for that.
+                self._wait_at_most(WAIT_S)
+                row = self._connection.execute(_FOUND, (digest,)).fetchone()
+                self._wait_at_most(0.0)
+        except sqlite3.Error as error:
+            raise journal_error(self.path, error) from error
+        return row
+
+    def _wait_at_most(self, seconds: float) -> None:
+        """How long SQLite sleeps while another process holds the journal; the event loop must not."""
+        self._connection.execute(f"PRAGMA busy_timeout={int(seconds * 1000)}")
+
     async def record(self, entry: Entry) -> bool:
         """Keep an entry for good. False when another process kept one for the same request first.
 
@@ -158,6 +176,11 @@ class Journal:
         """
         if self._broken is not None:
             raise self._broken
+        if not self._pending and time.monotonic() - self._committed > TOGETHER_S:
+            # Replies are rare: alone at once costs less than two more rounds of the event loop.
+            new = self._commit_alone(entry)
+            if new is not None:
+                return new
         loop = asyncio.get_running_loop()
         done: asyncio.Future[bool] = loop.create_future()
         self._pending.append((entry, done))
@@ -165,6 +188,19 @@ class Journal:
             self._scheduled_in = loop
             loop.call_soon(self._flush)
         return await done
+
+    def _commit_alone(self, entry: Entry) -> bool | None:
+        """Whether it was new; None while another process writes."""
+        try:
+            new = self._connection.execute(INSERT, entry.row()).rowcount == 1
+        except sqlite3.Error as error:
+            if is_busy(error):
+                return None
+            self._broken = journal_error(self.path, error)
+            raise self._broken from error
+        self._committed = time.monotonic()
+        self._checkpoint_when_due()
+        return new
 
     def _touch(self, now: float, key: bytes) -> None:
         self._touched.append((now, key))
@@ -175,7 +211,7 @@ class Journal:
         """Commit what is pending and wake who waits; while another process writes, come back later."""
         loop, self._scheduled_in = self._scheduled_in, None
         try:
-            new = _commit(self._writer, [entry for entry, _ in self._pending], self._touched)
+            new = _commit(self._connection, [entry for entry, _ in self._pending], self._touched)
         except sqlite3.Error as error:
             if loop is not None and self._may_wait(error):
                 self._scheduled_in = loop
@@ -183,6 +219,7 @@ class Journal:
                 return
             self._broken = journal_error(self.path, error)
             new = []
+        self._committed = time.monotonic()
         pending, self._pending = self._pending, []
         self._touched = []
         self._busy_since = None
@@ -235,7 +272,8 @@ def _commit(
     connection.execute("BEGIN IMMEDIATE")
     try:
         new = [connection.execute(INSERT, row).rowcount == 1 for row in rows]
-        connection.executemany("UPDATE replies SET used = ? WHERE key = ?", touched)
+        if touched:
+            connection.executemany("UPDATE replies SET used = ? WHERE key = ?", touched)
         connection.execute("COMMIT")
     except sqlite3.Error:
         if connection.in_transaction:
