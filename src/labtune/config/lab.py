@@ -202,10 +202,53 @@ class MixConfig(Section):
     )
 
 
+class LoraConfig(Section):
+    """The adapter of the methods lora, dora and qlora."""
+
+    rank: int = Field(32, ge=1, description="Rank of the adapter of each matrix.")
+    alpha: float = Field(
+        64.0, gt=0, description="Weight of the adapter: what it adds is multiplied by alpha / rank."
+    )
+    dropout: float = Field(
+        0.0, ge=0, lt=1, description="Share of an adapter's inputs that each step leaves out."
+    )
+    targets: list[str] = Field(
+        default_factory=list,
+        description="Names of the modules that get an adapter (q_proj, ...); none = all linear layers but "
+        "the output layer.",
+    )
+
+
+class OsftConfig(Section):
+    """How method osft divides each matrix."""
+
+    preserve: float = Field(
+        0.5,
+        gt=0,
+        lt=1,
+        description="Share of each matrix's singular directions, the largest first, that no step may touch.",
+    )
+
+
 class TrainConfig(Section):
     """How the student is tuned."""
 
-    method: Literal["full"] = Field("full", description="Which weights are tuned.")
+    method: Literal["full", "lora", "dora", "qlora", "osft"] = Field(
+        "full",
+        description="Which weights are tuned: full = all; lora = low-rank adapters; dora = the same with "
+        "their own length; qlora = lora over 4-bit weights (CUDA only); osft = each matrix outside of its "
+        "largest singular directions.",
+    )
+    lora: LoraConfig = LoraConfig()
+    osft: OsftConfig = OsftConfig()
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where the student is tuned; auto = CUDA, then Apple MPS, then the CPU."
+    )
+    gradient_checkpointing: bool | None = Field(
+        None,
+        description="Whether activations are computed again in the backward pass instead of kept (slower, "
+        "less memory, same result); None = only when memory is short.",
+    )
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw",
         description="adamw, or muon for the layers' matrices with AdamW for the rest (for a student that was "
@@ -249,14 +292,14 @@ class TrainConfig(Section):
         0.0,
         ge=0,
         description="Decay towards the student's own weights (L2-SP), relative to the learning rate: more "
-        "keeps more of what it knew.",
+        "keeps more of what it knew. Method full only.",
     )
     replicas: int = Field(
         1,
         ge=1,
         le=64,
         description="Parts of a batch that threads train side by side on copies that share the weights; on a "
-        "CPU two or more are faster for a small student.",
+        "CPU two or more are faster for a small student. Not for osft, and not on an accelerator.",
     )
     precision: Literal["fp32", "bf16"] = Field(
         "bf16", description="Arithmetic of the matrix products; weights and optimiser stay in fp32."
