@@ -18,6 +18,7 @@
        +- GenerationError
        +- TrainingError
        +- EvaluationError
+       +- ExportError                5   a model cannot be written in the wanted form
 
 A bad row is data, not an exception. Third-party exceptions are translated once, where the library is
 called. Only `cli` (later `web`) catches `LabtuneError`; bugs keep their traceback.
@@ -138,3 +139,7 @@ class TrainingError(StageError):
 
 class EvaluationError(StageError):
     """Evaluation cannot be done."""
+
+
+class ExportError(StageError):
+    """A model cannot be written in the wanted form, or there is no room for it."""
