@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from labtune.types import Chunk, ExamQuestion, Json, Message, Sample
 
@@ -133,11 +135,53 @@ class Benchmark(Protocol):
         ...
 
 
+class Host(Protocol):
+    """An object that lives in a worker.
+
+    It outlives its worker: a lost one is replaced, the object made anew and what it was doing asked again.
+    """
+
+    def call(self, method: str, *arguments: object) -> Future[Any]:
+        """Call a method, which may be a coroutine; arguments and results are pickled on the way.
+
+        The future raises what the method raised, or EngineError when workers were lost too often.
+        """
+        ...
+
+
 class Executor(Protocol):
-    """Runs pure, picklable functions over shards."""
+    """Where work runs: here, or on the workers of an engine."""
+
+    @property
+    def workers(self) -> int:
+        """Shards or hosts that run at once; 1 = here, one after the other."""
+        ...
+
+    @property
+    def gang(self) -> int:
+        """Processes that tune together."""
+        ...
 
     def map(self, function: Callable[[T], R], shards: Iterable[T]) -> Iterator[R]:
-        """Results in the order of `shards`."""
+        """Results of a pure, picklable function in the order of `shards`.
+
+        Raises:
+            EngineError: workers were lost too often.
+        """
+        ...
+
+    def host(
+        self, makes: Sequence[Callable[[], object]], *, near: bool = False
+    ) -> AbstractContextManager[Sequence[Host]]:
+        """Objects made by `makes`, each in a worker; with `near` on this machine, where its files are."""
+        ...
+
+    def launch(self, target: str, argument: str) -> None:
+        """Run `module:function` with `argument` in each process of the gang, joined by torch.distributed.
+
+        Raises:
+            EngineError: processes were lost too often; LabtuneError: what the function raised.
+        """
         ...
 
 

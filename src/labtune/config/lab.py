@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field
 
 from labtune.config.endpoint import EndpointConfig
+from labtune.config.engine import EngineConfig
 from labtune.config.section import Section
 
 
@@ -352,6 +353,7 @@ class LabConfig(Section):
         "cpt = plain text of documents and views, then a short instruction phase.",
     )
     seed: int = Field(1, ge=0, description="Seed of everything that is drawn.")
+    engine: EngineConfig = EngineConfig()
     exam: ExamConfig = ExamConfig()
     documents: DocumentsConfig = DocumentsConfig()
     generate: GenerateConfig = GenerateConfig()

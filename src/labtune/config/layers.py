@@ -19,6 +19,8 @@ from labtune.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LABTUNE_"
 _CONTROL_VARIABLES = frozenset({"LABTUNE_CACHE"})
+_FIRST_KEYS = {"engine": "kind"}
+"""Sections that may be given as one word, and the key that it sets."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +107,27 @@ def load(
     values: dict[str, object] = {}
     origins: dict[str, str] = {}
     for origin, layer in layers:
-        for key, value in layer.items():
+        for key, value in _written_out(layer, values):
             values[key], origins[key] = value, origin
     profile = profile_of(str(values.get("student", LabConfig.model_fields["student"].default)))
     for key, value in _flatten(profile[1]).items():
         if key not in values:
             values[key], origins[key] = value, f"profile {profile[0]}"
     return LoadedConfig(_validate(values, origins), origins)
+
+
+def _written_out(layer: Mapping[str, object], lower: dict[str, object]) -> Iterator[tuple[str, object]]:
+    """The settings of a layer; `engine: ray` stands for `engine.kind: ray` and for nothing of lower layers."""
+    for key, value in layer.items():
+        if key not in _FIRST_KEYS:
+            yield key, value
+            continue
+        for name in [name for name in lower if name.startswith(f"{key}.")]:
+            del lower[name]
+        if isinstance(value, Mapping):
+            yield from ((f"{key}.{name}", item) for name, item in value.items())
+        else:
+            yield f"{key}.{_FIRST_KEYS[key]}", value
 
 
 def profile_of(student: str) -> tuple[str, dict[str, Any]]:
