@@ -6,18 +6,17 @@ batch, so an exam costs little more than its longest answers.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labtune.errors import MissingDependencyError, ModelError
+from labtune.models.stream import TextStream
+from labtune.models.device import choose_device
 from labtune.models.student import check_folder
 from labtune.models.template import end_token, render_batch, render_prompts
 from labtune.protocols import Reply, Sampling
 from labtune.types import Message
-
-if TYPE_CHECKING:
-    import torch
 
 BATCH_TOKENS = 8192
 """Padded tokens in one batch: bounds memory, and is large enough to fill two cores."""
@@ -86,25 +85,41 @@ class HfChatModel:
                 replies[index] = Reply(text, stopped, len(prompts[index]), len(row))
         return [reply for reply in replies if reply is not None]
 
-    def stream(self, chat: Sequence[Message], sampling: Sampling) -> Iterator[str]:
-        """Complete one chat and yield its text piece by piece; the pieces joined are the reply.
+    def count(self, chat: Sequence[Message]) -> int:
+        """Tokens of a chat as the model sees it, up to the point where it begins to answer."""
+        return len(render_prompts(self.tokenizer, [chat])[0])
+
+    def stream(self, chat: Sequence[Message], sampling: Sampling) -> TextStream:
+        """Complete one chat, text piece by piece.
 
         Raises:
-            ModelError: the chat does not fit the model's context.
+            ModelError: with the first piece: the chat does not fit the model's context.
         """
+        stream = TextStream()
+        stream.pieces = self._pieces(chat, sampling, stream)
+        return stream
+
+    def _pieces(
+        self, chat: Sequence[Message], sampling: Sampling, stream: TextStream
+    ) -> Generator[str, None, None]:
         from labtune.models.decode import decode_stream
 
         prompts = render_prompts(self.tokenizer, [chat])
         limit = self._check_context(prompts)
+        stream.n_prompt_tokens = len(prompts[0])
         row: list[int] = []
         shown = ""
         for token in decode_stream(self.model, prompts[0], sampling, self._stop, limit):
             row.append(token)
+            stream.n_tokens = len(row)
             text = self._text(row)
             # A character of several tokens decodes to U+FFFD until its last byte is there.
             if not text.endswith("\ufffd"):
                 yield text[len(shown) :]
                 shown = text
+        # Decoding ends early for one reason only: the end token came, which is not among the tokens.
+        stream.stopped = len(row) < min(sampling.max_tokens, limit - len(prompts[0]))
+        stream.n_tokens += stream.stopped
         rest = self._text(row)[len(shown) :]
         if rest:
             yield rest
@@ -157,16 +172,24 @@ def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
     """
     model = load_weights(path, dtype=dtype)
     tokenizer = load_tokenizer(path)
+    check_vocabulary(model, tokenizer, path)
+    return model, tokenizer
+
+
+def check_vocabulary(model: Any, tokenizer: Any, path: Path) -> None:
+    """Raise ModelError when the tokenizer in `path` has tokens that the model does not know."""
     vocabulary = model.get_input_embeddings().weight.shape[0]
     if len(tokenizer) > vocabulary:
         raise ModelError(
             f"the tokenizer in {path} ({len(tokenizer)} tokens) is not this model's ({vocabulary} tokens)"
         )
-    return model, tokenizer
 
 
-def load_weights(path: Path, *, dtype: str = "fp32") -> Any:
-    """Load only the model of a folder, on the CPU. Raises as `load_model`."""
+def load_weights(path: Path, *, dtype: str = "fp32", **settings: Any) -> Any:
+    """Load only the model of a folder, on the CPU unless `settings` of transformers say otherwise.
+
+    Raises as `load_model`.
+    """
     check_folder(path)
     try:
         import torch
@@ -188,6 +211,7 @@ def load_weights(path: Path, *, dtype: str = "fp32") -> Any:
                 trust_remote_code=False,
                 local_files_only=True,
                 output_loading_info=True,
+                **settings,
             )
     except SafetensorError as error:
         raise ModelError(f"the weights in {path} are damaged: {error}") from error
@@ -231,17 +255,6 @@ def load_tokenizer(path: Path) -> Any:
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def choose_device(device: str) -> torch.device:
-    """`auto` = CUDA, then Apple MPS, then the CPU."""
-    import torch
-
-    if device != "auto":
-        return torch.device(device)
-    if torch.cuda.is_available():
-        return torch.device("cuda")
-    return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:

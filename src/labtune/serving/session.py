@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from labtune.errors import UserError
+from labtune.serving.speaker import Speaker
 from labtune.types import Message
-
-if TYPE_CHECKING:
-    from labtune.models.hf import HfChatModel
 
 ASSUMED_CONTEXT = 4096
 """Tokens, where a model does not say how many it can read."""
@@ -48,19 +46,16 @@ class ChatSession:
 
     @classmethod
     def with_model(
-        cls, model: HfChatModel, *, reserve: int, system: str | None = None, most_turns: int | None = None
+        cls, model: Speaker, *, reserve: int, system: str | None = None, most_turns: int | None = None
     ) -> ChatSession:
-        """A session that counts with `model`'s own template and tokenizer."""
+        """A session that counts as `model` does: with its own template and tokenizer."""
         session = cls(count=len, limit=0, reserve=reserve, system=system, most_turns=most_turns)
         session.adopt(model)
         return session
 
-    def adopt(self, model: HfChatModel) -> None:
+    def adopt(self, model: Speaker) -> None:
         """Go on with another model: its tokens and its context count from now on."""
-        from labtune.models.template import render_prompts
-
-        tokenizer = model.tokenizer
-        self.count = lambda messages: len(render_prompts(tokenizer, [messages])[0])
+        self.count = model.count
         self.limit = model.context_length or ASSUMED_CONTEXT
 
     def ask(self, question: str) -> Prompt:
@@ -103,13 +98,18 @@ class ChatSession:
         starts = [index for index, turn in enumerate(turns) if turn.role == "user"]
         if self.most_turns is not None:
             starts = starts[-self.most_turns - 1 :]
-        for start in starts:
-            messages = (*self._head(), *turns[start:])
-            tokens = self.count(messages)
-            if tokens + self.reserve <= self.limit:
-                return Prompt(messages, start - starts[0])
+        room = self.limit - self.reserve
+
+        def fits(start: int) -> bool:
+            return self.count((*self._head(), *turns[start:])) <= room
+
+        # Mostly all fits; otherwise fewer turns have fewer tokens, so halving finds the first that does.
+        place = 0 if fits(starts[0]) else bisect_left(starts, True, lo=1, key=fits)
+        if place < len(starts):
+            return Prompt((*self._head(), *turns[starts[place] :]), starts[place] - starts[0])
+        tokens = self.count((*self._head(), *turns[starts[-1] :]))
         raise UserError(
-            f"the message has {tokens} tokens with its system prompt; {self.limit - self.reserve} fit "
+            f"the message has {tokens} tokens with its system prompt; {room} fit "
             f"({self.limit} of context, {self.reserve} kept for the answer)",
             hint="shorten it, or lower --max-tokens",
         )

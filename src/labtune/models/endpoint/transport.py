@@ -6,7 +6,8 @@ import os
 import socket
 import ssl
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
@@ -30,6 +31,14 @@ class HttpReply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
+
+
+class HttpStream(NamedTuple):
+    """Status and headers of a reply, and its body as it comes; iterating over `body` yields its lines."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: aiohttp.StreamReader
 
 
 class Interrupted(Exception):
@@ -111,6 +120,25 @@ class Transport:
             cookie_jar=aiohttp.DummyCookieJar(),
         )
 
+    @asynccontextmanager
+    async def stream(self, path: str, body: bytes) -> AsyncIterator[HttpStream]:
+        """Send `body` to `base + path` and read the reply line by line while it is being written.
+
+        Raises:
+            Interrupted, ConfigError: as `post` does, also while lines are read.
+        """
+        if self._session is None:
+            self._session = self._open()
+        seconds = self._config.timeout_s
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS, sock_read=seconds)
+        try:
+            async with self._session.post(
+                self.base + path, data=body, proxy=self._proxy, timeout=timeout, allow_redirects=False
+            ) as reply:
+                yield HttpStream(reply.status, reply.headers, reply.content)
+        except (TimeoutError, aiohttp.ClientError) as error:
+            raise self._interruption(error, seconds) from None
+
     async def _request(self, method: str, url: str, body: bytes | None, seconds: float) -> HttpReply:
         if self._session is None:
             self._session = self._open()
@@ -123,15 +151,18 @@ class Transport:
                 method, target, data=body, proxy=self._proxy, timeout=timeout, allow_redirects=False
             ) as reply:
                 return HttpReply(reply.status, reply.headers, await reply.read())
-        except aiohttp.ConnectionTimeoutError:
+        except (TimeoutError, aiohttp.ClientError) as error:
+            # The cause is left out: it holds the request's headers, and with them the key.
+            raise self._interruption(error, seconds) from None
+
+    def _interruption(self, error: TimeoutError | aiohttp.ClientError, seconds: float) -> Interrupted:
+        if isinstance(error, aiohttp.ConnectionTimeoutError):
             what = f"{self.base} cannot be reached: no connection in {CONNECT_SECONDS:g} s"
             hint = "check the network, proxy and firewall, and host and port of `endpoint`"
-            raise Unreachable(EndpointError(what, hint=hint), fatal=False) from None
-        except TimeoutError:
-            raise TimedOut(f"no reply in {seconds:g} s") from None
-        except aiohttp.ClientError as error:
-            # The cause is left out: it holds the request's headers, and with them the key.
-            raise self._explained(error) from None
+            return Unreachable(EndpointError(what, hint=hint), fatal=False)
+        if isinstance(error, TimeoutError):
+            return TimedOut(f"no reply in {seconds:g} s")
+        return self._explained(error)
 
     def _explained(self, error: aiohttp.ClientError) -> Interrupted:
         found = self._unreachable(error)

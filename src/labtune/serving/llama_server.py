@@ -1,0 +1,70 @@
+"""llama.cpp's own server over a GGUF file, out of the xllamacpp wheel.
+
+`python -m labtune.serving.llama_server LAUNCH` (see `engines.Launch`).
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from labtune.serving.engines import Launch
+from labtune.serving.gguf_header import trained_context
+
+DEFAULT_CONTEXT = 8192
+"""Tokens of a slot at most, where none are asked for: the whole context of a model can fill the memory."""
+DEFAULT_SLOTS = 4
+
+
+def slot_context(launch: Launch, trained: int | None) -> int:
+    """Tokens of one slot: what is wanted, but no more than the model was trained for."""
+    wanted = launch.context_tokens or DEFAULT_CONTEXT
+    return min(wanted, trained) if trained is not None else wanted
+
+
+def parameters(launch: Launch, xllamacpp: Any) -> Any:
+    """llama.cpp's settings for a launch."""
+    slots = launch.slots or DEFAULT_SLOTS
+    values = xllamacpp.CommonParams()
+    values.model.path = launch.model
+    values.model_alias = {launch.name}
+    values.hostname = launch.host
+    values.port = launch.port
+    values.n_parallel = slots
+    values.n_ctx = slots * slot_context(launch, trained_context(Path(launch.model)))
+    values.use_jinja = True
+    # Greedy where a request says nothing, as in the exam.
+    values.sampling.temp = 0.0
+    values.sampling.penalty_repeat = 1.0
+    # An answer ends at the end of its slot; it never forgets its own beginning.
+    values.ctx_shift = False
+    values.webui = False
+    if launch.key_env is not None:
+        values.api_keys = [os.environ[launch.key_env]]
+    return values
+
+
+def main() -> int:
+    """Serve until the process is ended."""
+    import xllamacpp
+
+    launch = Launch.from_json(sys.argv[1])
+    try:
+        server = xllamacpp.Server(parameters(launch, xllamacpp))
+    except RuntimeError as error:
+        sys.stderr.write(f"llama.cpp cannot serve {launch.model}: {error}\n")
+        return 3
+    # The library takes these signals to end its loop; there is nothing to be saved, so end at once.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    sys.stderr.write(f"listening at {server.listening_address}\n")
+    threading.Event().wait()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
