@@ -282,6 +282,22 @@ def _commit(
     return new
 
 
+def entry_of(
+    key: str, model: str, asked: str, outcome: Reply | RequestError, *, seconds: float, now: float
+) -> Entry:
+    """What is kept of a request that took `seconds`; `now` is Unix time."""
+    reply = Reply("", False, 0, 0, finish="error") if isinstance(outcome, RequestError) else outcome
+    told = replace(
+        reply,
+        text=storable(reply.text),
+        model=storable(reply.model),
+        latency_s=reply.latency_s or seconds,
+        key=key,
+    )
+    error, hint = (outcome.message, outcome.hint) if isinstance(outcome, RequestError) else (None, None)
+    return Entry(key, model, asked, told, now, now, error, hint)
+
+
 class JournaledModel:
     """A chat model whose replies are kept in a journal. Equal requests in flight are asked once."""
 
@@ -326,34 +342,18 @@ class JournaledModel:
 
     async def _ask_and_keep(self, key: str, asked: str, request: ChatRequest) -> Reply:
         began = time.perf_counter()
-        failure: RequestError | None = None
+        outcome: Reply | RequestError
         try:
-            reply = await self._model.chat(request)
+            outcome = await self._model.chat(request)
         except RequestError as error:
             if error.transient:
                 raise
-            failure, reply = error, Reply("", False, 0, 0, finish="error")
-        reply = replace(
-            reply,
-            text=storable(reply.text),
-            model=storable(reply.model),
-            latency_s=reply.latency_s or time.perf_counter() - began,
-            key=key,
-        )
-        now = self._journal.clock()
-        entry = Entry(
-            key,
-            self.name,
-            asked,
-            reply,
-            now,
-            now,
-            failure.message if failure else None,
-            failure.hint if failure else None,
-        )
+            outcome = error
+        seconds, now = time.perf_counter() - began, self._journal.clock()
+        entry = entry_of(key, self.name, asked, outcome, seconds=seconds, now=now)
         if not await self._journal.record(entry):
             # Another process had its reply kept first: all runs shall see the same.
-            return self._journal.lookup(key) or reply
-        if failure is not None:
-            raise failure
-        return reply
+            return self._journal.lookup(key) or entry.reply
+        if isinstance(outcome, RequestError):
+            raise outcome
+        return entry.reply
