@@ -46,10 +46,11 @@ def _load(folder: Path, overrides: Sequence[str]) -> LoadedConfig:
     """The lab's settings; outside of any lab, the defaults."""
     from labtune.config.layers import load
     from labtune.workflow.lab import Lab, find_lab
+    from labtune.workflow.outlook import informed
 
     if folder == HERE and find_lab(folder) is None:
         return load(None, overrides=overrides)
-    return Lab.open(folder, overrides=overrides).config
+    return informed(Lab.open(folder, overrides=overrides))
 
 
 def _select(config: LoadedConfig, key: str | None) -> list[Setting]:
@@ -64,6 +65,7 @@ def _fields(setting: Setting) -> dict[str, object]:
         "origin": setting.origin,
         "default": _plain(setting.default),
         "description": setting.description,
+        "source": setting.source,
     }
 
 
@@ -75,14 +77,14 @@ def _plain(value: object) -> object:
 
 
 def _page(setting: Setting) -> str:
-    return "\n".join(
-        [
-            f"{setting.key} = {_show(setting.value)}",
-            f"  from     {setting.origin}",
-            f"  default  {_show(setting.default)}",
-            f"  {setting.description}",
-        ]
-    )
+    lines = [
+        f"{setting.key} = {_show(setting.value)}",
+        f"  from     {setting.origin}",
+        f"  default  {_show(setting.default)}",
+    ]
+    if setting.source:
+        lines.append(f"  source   {setting.source}")
+    return "\n".join([*lines, f"  {setting.description}"])
 
 
 def _list(settings: Sequence[Setting]) -> str:

@@ -5,14 +5,15 @@ from __future__ import annotations
 import difflib
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from importlib.resources import files
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from labtune.config.defaults import PROFILE_SOURCES, Facts, defaults_for, schema_source
 from labtune.config.endpoint import secrets_in
 from labtune.config.lab import LabConfig
 from labtune.errors import ConfigError
@@ -25,13 +26,17 @@ _FIRST_KEYS = {"engine": "kind"}
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """One explained knob: dotted key, value in force, the layer that set it, and its sentence."""
+    """One explained knob: dotted key, value in force, the layer that set it, its sentence and its source.
+
+    `source` is the paper or measurement that the value comes from; empty for what somebody set.
+    """
 
     key: str
     value: object
     origin: str
     default: object
     description: str
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,17 @@ class LoadedConfig:
 
     lab: LabConfig
     origins: Mapping[str, str]
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    def informed(self, facts: Facts) -> LoadedConfig:
+        """The same with the defaults that depend on student and data; what anybody set stays as it is."""
+        chosen = {key: found for key, found in defaults_for(facts).items() if key not in self.origins}
+        lab: BaseModel = self.lab
+        for key, found in chosen.items():
+            lab = _replaced(lab, key.split("."), found.value)
+        origins = {**self.origins, **dict.fromkeys(chosen, f"default for {facts}")}
+        sources = {**self.sources, **{key: found.source for key, found in chosen.items()}}
+        return LoadedConfig(cast(LabConfig, lab), origins, sources)
 
     def explain(self, key: str) -> Setting:
         """Say where the value of `key` comes from.
@@ -54,11 +70,26 @@ class LoadedConfig:
 
     def settings(self) -> Iterator[Setting]:
         """Every knob, in the order of the schema."""
-        yield from _walk(self.lab, "", self.origins)
+        for setting in _walk(self.lab, "", self.origins):
+            yield replace(setting, source=self._source(setting))
+
+    def _source(self, setting: Setting) -> str:
+        if setting.key in self.sources:
+            return self.sources[setting.key]
+        if setting.origin in PROFILE_SOURCES:
+            return PROFILE_SOURCES[setting.origin]
+        return schema_source(setting.key) if setting.origin == "default" else ""
+
+
+def _replaced(section: BaseModel, path: Sequence[str], value: object) -> BaseModel:
+    """A copy of `section` with one value below it changed."""
+    name, *rest = path
+    changed = _replaced(getattr(section, name), rest, value) if rest else value
+    return section.model_copy(update={name: changed})
 
 
 def _walk(section: BaseModel, prefix: str, origins: Mapping[str, str]) -> Iterator[Setting]:
-    for name, field in type(section).model_fields.items():
+    for name, knob in type(section).model_fields.items():
         key, value = f"{prefix}{name}", getattr(section, name)
         if isinstance(value, BaseModel):
             yield from _walk(value, f"{key}.", origins)
@@ -67,8 +98,8 @@ def _walk(section: BaseModel, prefix: str, origins: Mapping[str, str]) -> Iterat
                 key,
                 value,
                 origins.get(key, "default"),
-                field.get_default(call_default_factory=True),
-                field.description or "",
+                knob.get_default(call_default_factory=True),
+                knob.description or "",
             )
 
 
@@ -117,7 +148,7 @@ def load(
 
 
 def _written_out(layer: Mapping[str, object], lower: dict[str, object]) -> Iterator[tuple[str, object]]:
-    """The settings of a layer; `engine: ray` stands for `engine.kind: ray` and for nothing of lower layers."""
+    """The settings of a layer; `engine: ray` means `engine.kind: ray`, and drops what lower layers say."""
     for key, value in layer.items():
         if key not in _FIRST_KEYS:
             yield key, value

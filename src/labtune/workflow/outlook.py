@@ -1,0 +1,62 @@
+"""What is known about a training before it starts: the student's shapes, the data's size, the defaults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from labtune.artifact import read_json
+from labtune.config.defaults import Facts
+from labtune.config.layers import LoadedConfig
+from labtune.errors import LabtuneError
+from labtune.models.student import BUILTIN_PREFIX
+from labtune.training.anatomy import read_anatomy
+from labtune.workflow.lab import Lab
+
+if TYPE_CHECKING:
+    from labtune.training.anatomy import Anatomy
+
+MIX_FILE = "mix.json"
+
+
+def informed(lab: Lab, dataset: Path | None = None) -> LoadedConfig:
+    """The lab's settings with the defaults that depend on the student's size and on the mixed data.
+
+    A student that is not on this machine yet, or cannot be read, decides nothing: the stage that needs it
+    says what is wrong.
+
+    Args:
+        lab: whose settings.
+        dataset: the mix stage's folder; None = that of the newest run, if it is there.
+    """
+    folder = student_at_hand(lab)
+    if folder is None:
+        return lab.config
+    try:
+        anatomy = read_anatomy(folder)
+    except LabtuneError:
+        return lab.config
+    return lab.config.informed(facts(anatomy, lab, dataset or lab.runs_dir / "latest" / "mix"))
+
+
+def facts(student: Anatomy, lab: Lab, dataset: Path) -> Facts:
+    """What decides the defaults; rows are those of the largest phase."""
+    path = dataset / MIX_FILE
+    phases: Mapping[str, Any] = read_json(path)["phases"] if path.is_file() else {}
+    rows, tokens = max(
+        ((int(one["total_rows"]), int(one["total_tokens"])) for one in phases.values()), default=(0, 0)
+    )
+    method = lab.config.lab.train.method
+    if not rows:
+        return Facts(student.parameters, method)
+    return Facts(student.parameters, method, rows, tokens / rows)
+
+
+def student_at_hand(lab: Lab) -> Path | None:
+    """The folder of a student that lies on this machine; None for built-in ones, which have a profile."""
+    reference = lab.config.lab.student
+    if reference.startswith(BUILTIN_PREFIX):
+        return None
+    folder = Path(reference).expanduser()
+    return folder if folder.is_dir() else None
