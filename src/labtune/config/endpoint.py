@@ -1,13 +1,13 @@
-"""How to reach a model behind an OpenAI-compatible API, as the roles `teacher` and `judge` take it."""
+"""How to reach a teacher or judge: behind an OpenAI-compatible API, or with a server that labtune starts."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Literal
+from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import BaseModel, Discriminator, Field, Tag, field_validator
 
 from labtune.config.section import Section
 from labtune.types import Json
@@ -16,7 +16,7 @@ _VARIABLE = re.compile(r"[A-Z_][A-Z0-9_]{0,63}")
 _SECRET_NAMES = re.compile(
     r"(?:api|access|secret|auth)?[_-]?(?:key|token|secret|password)|authorization|bearer", re.IGNORECASE
 )
-_NEVER_SECRET = frozenset({"endpoint", "model", "ca_file"})
+_NEVER_SECRET = frozenset({"endpoint", "model", "ca_file", "gguf", "vllm"})
 """Settings whose values may look like a key: host names, names of models."""
 _SECRET_SHAPE = re.compile(
     r"(?:Bearer\s+\S{8,}|\b(?:sk|pk|rk|gsk|hf|xai|nvapi|csk|tgp)[-_]\S{12,})", re.IGNORECASE
@@ -103,6 +103,67 @@ class EndpointConfig(Section):
                 "never the key"
             )
         return value
+
+
+class LocalConfig(Section):
+    """A model for which labtune starts a server, with the first question that the journal cannot answer."""
+
+    slots: int = Field(4, ge=1, le=4096, description="Requests that the local server works on at once.")
+    context_tokens: int | None = Field(
+        None,
+        ge=64,
+        description="Tokens that prompt and completion may have together; None = what the model was trained "
+        "for, for a GGUF file at most 8192.",
+    )
+    timeout_s: float = Field(600.0, gt=0, description="Seconds after which an unanswered request is retried.")
+    json_mode: Literal["auto", "schema", "object", "text"] = Field(
+        "auto", description="How JSON replies are asked for, as for an endpoint."
+    )
+    extra_body: dict[str, Json] = Field(
+        default_factory=dict,
+        description="Further fields of each request, as in {chat_template_kwargs: {enable_thinking: false}}.",
+    )
+
+
+class GgufConfig(LocalConfig):
+    """A GGUF file, served by llama.cpp on this machine."""
+
+    gguf: str = Field(min_length=1, description="GGUF file, relative to the lab.")
+
+
+class VllmConfig(LocalConfig):
+    """A model served by vLLM on this machine's GPUs."""
+
+    vllm: str = Field(
+        min_length=1, description="Hub id, or folder in Hugging Face layout (absolute, or beginning with ./)."
+    )
+    slots: int = Field(256, ge=1, le=8192, description="Requests that vLLM works on at once.")
+    arguments: list[str] = Field(
+        default_factory=list,
+        description="Further arguments of `vllm serve`, as in [--tensor-parallel-size, '2'].",
+    )
+
+
+ModelConfig = EndpointConfig | GgufConfig | VllmConfig
+"""A model in the role of teacher or judge."""
+
+
+def _way(value: object) -> str:
+    """Which of the ways to a model a setting means."""
+    if isinstance(value, str):
+        return "builtin"
+    names = type(value).model_fields if isinstance(value, BaseModel) else value
+    found = names if isinstance(names, Mapping) else {}
+    return next((name for name in ("gguf", "vllm") if name in found), "endpoint")
+
+
+_Endpoint = Annotated[EndpointConfig, Tag("endpoint")]
+_Gguf = Annotated[GgufConfig, Tag("gguf")]
+_Vllm = Annotated[VllmConfig, Tag("vllm")]
+_Builtin = Annotated[Literal["builtin"], Tag("builtin")]
+TeacherSetting = Annotated[_Builtin | _Endpoint | _Gguf | _Vllm, Discriminator(_way)]
+"""`builtin`, {endpoint, model}, {gguf} or {vllm}."""
+JudgeSetting = Annotated[_Endpoint | _Gguf | _Vllm, Discriminator(_way)]
 
 
 def secrets_in(value: object, path: str = "") -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from labtune.config.endpoint import EndpointConfig
+from labtune.config.endpoint import JudgeSetting, TeacherSetting
 from labtune.config.engine import EngineConfig
 from labtune.config.section import Section
 
@@ -338,11 +338,13 @@ class LabConfig(Section):
     """A lab."""
 
     taxonomy: str = Field("taxonomy", description="Folder of the taxonomy, relative to the lab.")
-    teacher: Literal["builtin"] | EndpointConfig = Field(
-        "builtin", description="Who writes the samples: `builtin` (rules, no model) or {endpoint, model}."
+    teacher: TeacherSetting = Field(
+        "builtin",
+        description="Who writes the samples: `builtin` (rules, no model), {endpoint, model}, or a model for "
+        "which labtune starts a server: {gguf: FILE} or {vllm: MODEL}.",
     )
-    judge: EndpointConfig | None = Field(
-        None, description="Who judges the samples: {endpoint, model}; None = the teacher."
+    judge: JudgeSetting | None = Field(
+        None, description="Who judges the samples, as teacher; None = the teacher."
     )
     student: str = Field(
         "builtin:nano", description="Model to tune: `builtin:nano`, a local folder or a hub id."

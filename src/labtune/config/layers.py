@@ -20,6 +20,8 @@ from labtune.errors import ConfigError
 
 ENVIRONMENT_PREFIX = "LABTUNE_"
 _CONTROL_VARIABLES = frozenset({"LABTUNE_CACHE"})
+_MODELS = frozenset({"teacher", "judge"})
+"""Settings that are models of several kinds."""
 _FIRST_KEYS = {"engine": "kind"}
 """Sections that may be given as one word, and the key that it sets."""
 
@@ -191,9 +193,14 @@ def _validate(values: Mapping[str, object], origins: Mapping[str, str]) -> LabCo
     try:
         return LabConfig.model_validate(nested)
     except ValidationError as error:
-        # The last: where a value may be a word or a mapping, the remarks about the mapping come last.
-        first = error.errors()[-1] if "EndpointConfig" in error.errors()[-1]["loc"] else error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part != "EndpointConfig")
+        first = error.errors()[0]
+        place = list(first["loc"])
+        if place[0] in _MODELS:
+            # Of a model's settings the last remark is about what was written, the first about what was not;
+            # the second part of its place only names the kind of model.
+            first = error.errors()[-1]
+            place = [first["loc"][0], *first["loc"][2:]]
+        key = ".".join(map(str, place))
         section = key.partition(".")[0]
         origin = origins.get(key) or origins.get(section, "settings")
         found = "" if first["type"] == "missing" else f" (found {first['input']!r})"
@@ -205,7 +212,7 @@ def _validate(values: Mapping[str, object], origins: Mapping[str, str]) -> LabCo
 
 def _refuse_secrets(values: Mapping[str, object], origins: Mapping[str, str]) -> None:
     for key in values:
-        for place in secrets_in({key: values[key]}) if key.partition(".")[0] in {"teacher", "judge"} else ():
+        for place in secrets_in({key: values[key]}) if key.partition(".")[0] in _MODELS else ():
             raise ConfigError(
                 f"{origins[key]}: {place} holds an API key; keys are read from the environment only",
                 hint=f"export it as a variable and write {key.partition('.')[0]}.api_key_env: NAME_OF_IT",

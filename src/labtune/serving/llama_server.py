@@ -18,6 +18,8 @@ from labtune.serving.gguf_header import trained_context
 DEFAULT_CONTEXT = 8192
 """Tokens of a slot at most, where none are asked for: the whole context of a model can fill the memory."""
 DEFAULT_SLOTS = 4
+WARNINGS = 2
+"""llama.cpp's level of messages; one more writes several lines for each request."""
 
 
 def slot_context(launch: Launch, trained: int | None) -> int:
@@ -32,17 +34,21 @@ def parameters(launch: Launch, xllamacpp: Any) -> Any:
     values = xllamacpp.CommonParams()
     values.model.path = launch.model
     values.model_alias = {launch.name}
-    values.hostname = launch.host
+    values.hostnames = [launch.host]
     values.port = launch.port
     values.n_parallel = slots
     values.n_ctx = slots * slot_context(launch, trained_context(Path(launch.model)))
     values.use_jinja = True
-    # Greedy where a request says nothing, as in the exam.
-    values.sampling.temp = 0.0
-    values.sampling.penalty_repeat = 1.0
+    # Greedy where a request says nothing, as in the exam, and no filters of llama.cpp's own where it draws.
+    sampling = values.sampling
+    sampling.temp, sampling.top_p, sampling.top_k, sampling.min_p = 0.0, 1.0, 0, 0.0
+    # Pages in a browser must not be able to read answers.
+    values.cors_origins, values.cors_origins_explicit = "http://localhost", True
     # An answer ends at the end of its slot; it never forgets its own beginning.
     values.ctx_shift = False
-    values.webui = False
+    values.ui = False
+    values.endpoint_slots = False
+    values.verbosity = WARNINGS
     if launch.key_env is not None:
         values.api_keys = [os.environ[launch.key_env]]
     return values
