@@ -185,6 +185,10 @@ class Executor(Protocol):
         ...
 
 
+OpenExecutor = Callable[[], AbstractContextManager[Executor]]
+"""Opens an engine when there is work for it, and closes it after."""
+
+
 class Retriever(Protocol):
     """Finds the chunks that answer a question."""
 

@@ -31,6 +31,12 @@ class LocalExecutor:
     workers = 1
     gang = 1
 
+    @classmethod
+    @contextmanager
+    def open(cls) -> Iterator[LocalExecutor]:
+        """An `OpenExecutor`."""
+        yield cls()
+
     def map(self, function: Callable[[T], R], shards: Iterable[T]) -> Iterator[R]:
         """Results in the order of `shards`, each made when it is asked for."""
         return map(function, shards)

@@ -156,7 +156,7 @@ class RayExecutor:
 
     @contextmanager
     def host(self, makes: Sequence[Callable[[], object]], *, near: bool = False) -> Iterator[Sequence[Host]]:
-        """Each object in an actor that Ray replaces; `near` it shares this process's node and needs no core."""
+        """Each object in an actor that Ray replaces; `near`: on this process's node, without a core."""
         actor = self._ray.remote(_Hosted)
         settings: dict[str, Any] = {
             "num_cpus": 0 if near else self._shape.cpus,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from labtune.artifact import Curated, content_hash
 from labtune.config.lab import GenerateConfig
+from labtune.engine.local import LocalExecutor
 from labtune.generation.coverage import leaf_coverage
 from labtune.generation.lexicon import lexicon_hash
 from labtune.generation.outcome import check_floors, only_exam, outcome, write_results
@@ -23,22 +25,32 @@ from labtune.generation.result import (
 from labtune.generation.rows import BlockContext, Row
 from labtune.generation.seeds import held_out_guard, knowledge_seed_samples
 from labtune.generation.skills import skill_samples
+from labtune.protocols import OpenExecutor
 from labtune.types import Chunk, Document, Leaf, Message, RunContext, Sample, Span, StageOutcome
 
 GENERATOR_VERSION = "4"
 """Goes up when rules change what a leaf gives; word lists and pipelines enter the key by themselves."""
 RULE_SETTINGS = ("pipeline", "phrasings", "skill_variants")
 """Settings that the built-in teacher's samples depend on."""
-_SHOW_EVERY = 400
 
 
-def generate(curated: Curated, *, config: GenerateConfig, run: RunContext, teacher: str) -> StageOutcome:
+def generate(
+    curated: Curated,
+    *,
+    config: GenerateConfig,
+    run: RunContext,
+    teacher: str,
+    open_executor: OpenExecutor = LocalExecutor.open,
+) -> StageOutcome:
     """Write samples.jsonl, rejected.jsonl, funnel.json and coverage.json to `run.out_dir`.
+
+    Leaves are shards: what the cache lacks is made by the executor's workers, which is opened for that only.
 
     Raises:
         GenerationError: leaves ended below `config.min_samples`; all are done by then, and the error names
             each with step and likely cause.
         ConfigError: the pipeline is unknown or malformed.
+        EngineError: workers were lost too often.
     """
     pipeline = load_pipeline("builtin" if config.pipeline == "auto" else config.pipeline)
     leaves = sorted(curated.leaves(), key=lambda leaf: leaf.path)
@@ -46,29 +58,54 @@ def generate(curated: Curated, *, config: GenerateConfig, run: RunContext, teach
     chunks: dict[str, list[Chunk]] = {}
     for chunk in curated.chunks():
         chunks.setdefault(chunk.leaf, []).append(chunk)
+    jobs = []
+    for leaf in leaves:
+        own = tuple(chunks.get(leaf.path, ()))
+        used = {chunk.document_id: documents[chunk.document_id] for chunk in own}
+        jobs.append(LeafJob(leaf, own, used, config, run.seed, teacher, pipeline))
     results: dict[str, LeafResult] = {}
-    kept = 0
-    for done, leaf in enumerate(leaves):
-        _progress(run, leaf.path, done, len(leaves), kept)
-        job = _Job(leaf, tuple(chunks.get(leaf.path, ())), documents, config, run, teacher, pipeline)
-        results[leaf.path] = job.result()
-        kept += len(results[leaf.path].samples)
-        _report_leaf(run, leaf, results[leaf.path], config)
-    _progress(run, "", len(leaves), len(leaves), kept)
+    for job, result in _results(jobs, run, open_executor):
+        results[job.leaf.path] = result
+        _report_leaf(run, job.leaf, result, config)
     write_results(run.out_dir, results)
     check_floors(leaves, results, config)
     return outcome(results, config)
 
 
+def _results(
+    jobs: Sequence[LeafJob], run: RunContext, open_executor: OpenExecutor
+) -> Iterator[tuple[LeafJob, LeafResult]]:
+    """Each leaf's result, in order; from the cache, or made and put there."""
+    files = [run.cache_dir / "generate" / f"{job.key()}.jsonl" for job in jobs]
+    cached = [read_result(file) for file in files]
+    missing = [job for job, result in zip(jobs, cached, strict=True) if result is None]
+    kept = 0
+    with open_executor() if missing else LocalExecutor.open() as executor:
+        made = executor.map(make_leaf, missing)
+        for done, (job, known, file) in enumerate(zip(jobs, cached, files, strict=True)):
+            _progress(run, job.leaf.path, done, len(jobs), kept)
+            result = known or next(made)
+            if known is None:
+                write_result(file, result)
+            kept += len(result.samples)
+            yield job, result
+    _progress(run, "", len(jobs), len(jobs), kept)
+
+
+def make_leaf(job: LeafJob) -> LeafResult:
+    """What a worker does: one leaf, from nothing but its job."""
+    return job.make()
+
+
 @dataclass(frozen=True, slots=True)
-class _Job:
-    """One leaf's work with its cache."""
+class LeafJob:
+    """One leaf's work with all that it needs; can be sent to a worker."""
 
     leaf: Leaf
     chunks: tuple[Chunk, ...]
     documents: Mapping[str, Document]
     config: GenerateConfig
-    run: RunContext
+    seed: int
     teacher: str
     pipeline: Pipeline
 
@@ -82,29 +119,20 @@ class _Job:
             settings,
             blocks,
             self.teacher,
-            self.run.seed,
+            self.seed,
             GENERATOR_VERSION,
             lexicon_hash(),
         )
 
-    def result(self) -> LeafResult:
-        """From the cache, or made and put there."""
-        path = self.run.cache_dir / "generate" / f"{self.key()}.jsonl"
-        cached = read_result(path)
-        if cached is not None:
-            return cached
-        result = self._make()
-        write_result(path, result)
-        return result
-
-    def _make(self) -> LeafResult:
+    def make(self) -> LeafResult:
+        """The leaf's samples, rejections, funnel and coverage."""
         if self.leaf.kind == "knowledge":
             return self._knowledge()
         samples = list(
             skill_samples(
                 self.leaf,
                 variants=self.config.skill_variants,
-                seed=self.run.seed,
+                seed=self.seed,
                 teacher=self.teacher,
                 pipeline=self.pipeline.name,
             )
@@ -113,8 +141,7 @@ class _Job:
         return LeafResult(tuple(map(sample_line, samples)), (), funnel, {})
 
     def _knowledge(self) -> LeafResult:
-        used = {chunk.document_id: self.documents[chunk.document_id] for chunk in self.chunks}
-        context = BlockContext(self.leaf, used, self.chunks, self.config, self.run.seed)
+        context = BlockContext(self.leaf, self.documents, self.chunks, self.config, self.seed)
         guard = held_out_guard(self.leaf)
         samples: list[Sample] = []
         for row in self.pipeline.stream(context):
@@ -122,11 +149,9 @@ class _Job:
                 context.reject("seeds", "held_out_question", {"question": row.question, "form": row.form})
                 continue
             samples.append(self._sample(row))
-            if len(samples) % _SHOW_EVERY == 1:
-                self._show(samples[-1])
         taken = {sample.messages[0].content for sample in samples}
         for sample in knowledge_seed_samples(
-            self.leaf, self.config, self.run.seed, self.teacher, self.pipeline.name
+            self.leaf, self.config, self.seed, self.teacher, self.pipeline.name
         ):
             if sample.messages[0].content not in taken:
                 taken.add(sample.messages[0].content)
@@ -135,12 +160,6 @@ class _Job:
         funnel: dict[str, Any] = {**counts, "kept": len(samples), "forms": _forms(samples)}
         rejected = tuple(map(rejection_line, context.rejections))
         return LeafResult(tuple(map(sample_line, samples)), rejected, funnel, leaf_coverage(context))
-
-    def _show(self, sample: Sample) -> None:
-        question, answer = sample.messages[0].content, sample.messages[-1].content
-        self.run.emit(
-            "sample", {"leaf": self.leaf.path, "form": sample.form, "question": question, "answer": answer}
-        )
 
     def _sample(self, row: Row) -> Sample:
         assert row.answer is not None
@@ -178,8 +197,15 @@ def _progress(run: RunContext, leaf: str, done: int, total: int, kept: int) -> N
     run.emit("progress", {"leaf": leaf, "done": done, "total": total, "kept": kept})
 
 
+def _show(run: RunContext, leaf: Leaf, sample: Mapping[str, Any]) -> None:
+    question, answer = sample["messages"][0]["content"], sample["messages"][-1]["content"]
+    run.emit("sample", {"leaf": leaf.path, "form": sample["form"], "question": question, "answer": answer})
+
+
 def _report_leaf(run: RunContext, leaf: Leaf, result: LeafResult, config: GenerateConfig) -> None:
     run.emit("leaf", {"leaf": leaf.path, "cached": result.cached, "kept": len(result.samples)})
+    if result.samples and not result.cached:
+        _show(run, leaf, json.loads(result.samples[len(result.samples) // 2]))
     if leaf.kind != "knowledge":
         text = (
             "the built-in teacher rewords the seeds of a skill; inventing new examples needs a teacher model"

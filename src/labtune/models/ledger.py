@@ -1,8 +1,8 @@
 """One journal and one budget for many workers: they ask, the process beside the files answers.
 
-SQLite lies on the disk of the machine that drives a run, so workers elsewhere do not open it. A `Ledger` does,
-and is called by them (see `protocols.Host`): it hands out known replies, lets one worker ask what is not known
-yet, and keeps its reply before anyone uses it. A worker that is lost loses what it was asking, nothing else.
+SQLite lies on the disk of the machine that drives a run, so workers elsewhere do not open it. A `Ledger`
+does, and is called by them (see `protocols.Host`): it hands out known replies, lets one worker ask what is
+not known yet, and keeps its reply before anyone uses it. A lost worker loses what it was asking, no more.
 """
 
 from __future__ import annotations
