@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from labtune.artifact import Curated
-from labtune.config.endpoint import EndpointConfig
 from labtune.errors import UserError
 from labtune.types import Emit, RunContext, no_events
 from labtune.workflow.lab import Lab
@@ -25,7 +24,7 @@ def preview(lab: Lab, *, rows: int, emit: Emit = no_events) -> dict[str, Any]:
     from labtune.workflow.faculty import open_faculty, pipeline_of
 
     teacher = lab.config.lab.teacher
-    if not isinstance(teacher, EndpointConfig):
+    if teacher == "builtin":
         raise UserError(
             "a preview shows what a teacher model is asked; the built-in teacher asks nobody",
             hint="labtune generate, or set teacher: {endpoint: URL, model: NAME}",

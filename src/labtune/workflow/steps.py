@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labtune.artifact import Checkpoint, Curated, Dataset, SampleSet, file_hash
-from labtune.config.endpoint import EndpointConfig
+from labtune.config.endpoint import ModelConfig
 from labtune.types import Json, Message, RunContext, StageOutcome
 from labtune.workflow.lab import Lab
 
@@ -55,7 +55,7 @@ def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.workflow.faculty import pipeline_path
 
     config, curated = lab.config.lab, folders["curate"]
-    if isinstance(config.teacher, EndpointConfig):
+    if config.teacher != "builtin":
         return _generate_with_models(lab, curated, config.teacher)
     teacher = config.teacher
     pipeline = pipeline_path(lab.root, config.generate.pipeline)
@@ -73,7 +73,7 @@ def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     )
 
 
-def _generate_with_models(lab: Lab, curated: Path, teacher: EndpointConfig) -> Step:
+def _generate_with_models(lab: Lab, curated: Path, teacher: ModelConfig) -> Step:
     from labtune.generation.school import TEACHER_SETTINGS, generate_with_models
     from labtune.workflow.faculty import identity_of, open_faculty, pipeline_of
 
@@ -83,8 +83,8 @@ def _generate_with_models(lab: Lab, curated: Path, teacher: EndpointConfig) -> S
     return Step(
         inputs=_hashes(curated, "leaves.jsonl", "documents.jsonl", "chunks.jsonl", "exam.jsonl"),
         config={
-            "teacher": identity_of(teacher),
-            "judge": identity_of(config.judge or teacher),
+            "teacher": identity_of(lab, teacher),
+            "judge": identity_of(lab, config.judge or teacher),
             "pipeline": {"name": pipeline.name, "sections": versions},
             "generate": config.generate.model_dump(include={*TEACHER_SETTINGS, *_FLOORS}),
         },
