@@ -1,13 +1,14 @@
 """What survives a `kill -9`: resume points with a marker written last, and the best weights of a phase.
 
 Layout under `.resume/` of the stage's folder: `<phase>/checkpoint-<step>/` as the HF Trainer writes it, plus
-the marker; `best/<phase>-<step>/` with fp32 weights, renamed into place when complete.
+the marker; `best/<phase>-<step>/` with what the method keeps of them, renamed into place when complete.
 """
 
 from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -55,9 +56,9 @@ def best_folder(root: Path, phase: str, step: int) -> Path:
     return root / "best" / f"{phase}-{step}"
 
 
-def save_best(root: Path, phase: str, step: int, model: Any) -> None:
-    """Keep weights in full precision; the phase's earlier best stays until `drop_other_best`."""
-    save_folder(best_folder(root, phase, step), model)
+def save_best(root: Path, phase: str, step: int, write: Callable[[Path], None]) -> None:
+    """Keep what `write` puts into a folder; the phase's earlier best stays until `drop_other_best`."""
+    write_folder(best_folder(root, phase, step), write)
 
 
 def drop_other_best(root: Path, phase: str, keep: int) -> None:
@@ -68,14 +69,23 @@ def drop_other_best(root: Path, phase: str, keep: int) -> None:
 
 
 def save_folder(folder: Path, *parts: Any) -> None:
-    """`save_pretrained` of each part into a neighbour, then rename: the folder is whole or absent."""
+    """`save_pretrained` of each part; the folder is whole or absent."""
+
+    def write(fresh: Path) -> None:
+        with no_warnings():
+            for part in parts:
+                part.save_pretrained(fresh)
+
+    write_folder(folder, write)
+
+
+def write_folder(folder: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a neighbour, then rename: the folder is whole or absent."""
     fresh = folder.with_name(f".{folder.name}.new")
     if fresh.exists():
         shutil.rmtree(fresh)
     fresh.mkdir(parents=True)
-    with no_warnings():
-        for part in parts:
-            part.save_pretrained(fresh)
+    write(fresh)
     for path in fresh.iterdir():
         # safetensors writes files that only their owner can read.
         path.chmod(0o644)

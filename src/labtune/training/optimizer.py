@@ -12,11 +12,14 @@ from labtune.config.lab import TrainConfig
 
 
 def make_optimizer(model: Any, config: TrainConfig) -> torch.optim.Optimizer:
-    """The optimiser that `config.optimizer` names. Norms and biases do not decay."""
+    """The optimiser that `config.optimizer` names, for what is trained. Norms and biases do not decay.
+
+    Muon takes the layers' matrices; experts and convolutions, which have more dimensions, stay with AdamW.
+    """
     outer = {id(model.get_input_embeddings().weight), id(model.get_output_embeddings().weight)}
-    weights = list(model.parameters())
-    tables = [weight for weight in weights if weight.ndim > 1 and id(weight) in outer]
-    matrices = [weight for weight in weights if weight.ndim > 1 and id(weight) not in outer]
+    weights = [weight for weight in model.parameters() if weight.requires_grad]
+    tables = [weight for weight in weights if weight.ndim > 2 or (weight.ndim == 2 and id(weight) in outer)]
+    matrices = [weight for weight in weights if weight.ndim == 2 and id(weight) not in outer]
     vectors = [weight for weight in weights if weight.ndim < 2]
     decaying = tables if config.optimizer == "muon" else tables + matrices
     adamw = torch.optim.AdamW(

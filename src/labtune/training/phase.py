@@ -20,6 +20,7 @@ from labtune.models.hf import HfChatModel
 from labtune.models.quiet import no_warnings
 from labtune.training import checkpoints
 from labtune.training.journal import Journal
+from labtune.training.methods.method import Method
 from labtune.training.plan import PhasePlan
 from labtune.training.progress import Progress
 from labtune.training.trainer import PhaseTrainer, Student, make_trainer
@@ -30,23 +31,18 @@ REPORT_STEPS = 10
 
 
 class Judge:
-    """Scores weights as they would be shipped: rounded to bf16, in a copy that training never touches."""
+    """Scores weights as they would be shipped: a plain model with rounded weights, made for the exam only."""
 
-    def __init__(self, twin: Any, tokenizer: Any, select: Callable[[HfChatModel], float]) -> None:
-        self._twin = twin.eval()
-        self._chat = HfChatModel(self._twin, tokenizer, name="student in training")
-        self._select = select
+    def __init__(self, method: Method, tokenizer: Any, select: Callable[[HfChatModel], float]) -> None:
+        self._method, self._tokenizer, self._select = method, tokenizer, select
 
     def __call__(self, model: Any) -> float:
         """Development score of `model`, 0..1. Random number generators are left as they were."""
-        state = {
-            name: value.bfloat16().float() if value.is_floating_point() else value
-            for name, value in model.state_dict().items()
-        }
-        self._twin.load_state_dict(state)
-        self._twin.to(model.device)
-        with _same_randomness(), torch.inference_mode():
-            return float(self._select(self._chat))
+        with _same_randomness():
+            shipped = self._method.shipped(model)
+            with torch.inference_mode():
+                chat = HfChatModel(shipped, self._tokenizer, name="student in training")
+                return float(self._select(chat))
 
 
 @dataclass(slots=True)
@@ -57,6 +53,7 @@ class PhaseWork:
     seed: int
     root: Path
     journal: Journal
+    method: Method
     judge: Judge
     progress: Progress
     emit: Emit
@@ -143,7 +140,8 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         before = [float(cast(float, known[at])) for at in self._plan.evaluations if at < step]
         best = _replaces(score, before, work.config.tolerance)
         if best and not checkpoints.best_folder(work.root, phase, step).exists():
-            checkpoints.save_best(work.root, phase, step, self._trainer.model)
+            model, keep = self._trainer.model, work.method.keep
+            checkpoints.save_best(work.root, phase, step, lambda folder: keep(folder, model))
         work.journal.append("evaluation", phase=phase, step=step, score=score, best=best)
         if best:
             checkpoints.drop_other_best(work.root, phase, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import shutil
 import sys
 from collections.abc import Callable
@@ -12,7 +13,8 @@ from typing import Any, cast
 from labtune.artifact import Dataset, content_hash, file_hash, read_json, write_json, write_text
 from labtune.config.lab import TrainConfig
 from labtune.errors import MissingDependencyError
-from labtune.models.hf import HfChatModel, load_model, load_weights, stop_tokens
+from labtune.models.device import accelerators, check_precision, choose
+from labtune.models.hf import HfChatModel, check_vocabulary, load_tokenizer, stop_tokens
 from labtune.models.template import check_template, show_example
 from labtune.training.journal import Journal
 from labtune.types import Json, RunContext, StageOutcome
@@ -52,14 +54,21 @@ def train(
         DataError: the dataset is malformed.
     """
     try:
+        import torch
         import trl  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError.for_extra("trl", "train") from error
+    from labtune.training.methods.choice import make_method
+    from labtune.training.methods.method import Tuning
     from labtune.training.plan import plan_phases
     from labtune.training.rows import read_rows
 
-    model, tokenizer = load_model(student)
+    tokenizer = load_tokenizer(student)
     check_template(tokenizer)
+    here = accelerators()
+    device = choose(config.device, here)
+    check_precision(config.precision, device, here)
+    method = make_method(Tuning(student, config, torch.device(device), run.seed))
     journal = _open_journal(run.out_dir, _fingerprint(dataset, config, run.seed, student))
     if (done := journal.last("end")) is not None and (run.out_dir / MODEL).is_dir():
         shutil.rmtree(run.out_dir / RESUME, ignore_errors=True)
@@ -73,7 +82,7 @@ def train(
     plans = plan_phases(phases, config, run.seed)
     run.emit("train.plan", _plan_event(plans))
     run.emit("train.example", {"text": example})
-    return _train_phases(_Job(config, run, student, select, journal), plans, model, tokenizer)
+    return _train_phases(_Job(config, run, student, select, journal, method, tokenizer), plans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,40 +92,48 @@ class _Job:
     student: Path
     select: Callable[[HfChatModel], float]
     journal: Journal
+    method: Any
+    tokenizer: Any
 
 
-def _train_phases(job: _Job, plans: list[Any], model: Any, tokenizer: Any) -> StageOutcome:
+def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
     from labtune.training.checkpoints import best_folder, save_folder
     from labtune.training.phase import Judge, PhaseWork, run_phase
     from labtune.training.progress import Progress
     from labtune.training.trainer import Student
 
-    start = load_weights(job.student)
+    method, tokenizer = job.method, job.tokenizer
     root = job.run.out_dir / RESUME
     work = PhaseWork(
         config=job.config,
         seed=job.run.seed,
         root=root,
         journal=job.journal,
-        judge=Judge(load_weights(job.student), tokenizer, job.select),
+        method=method,
+        judge=Judge(method, tokenizer, job.select),
         progress=Progress(job.run.emit, plans),
         emit=job.run.emit,
     )
+    best: Path | None = None
     for number, plan in enumerate(plans):
         ended = job.journal.last("phase_end", phase=plan.name)
         if ended is not None:
             best = best_folder(root, plan.name, int(cast(int, ended["best_step"])))
         else:
-            best = run_phase(Student(model, tokenizer, start), plan, work)
+            model = method.begin(best)
+            check_vocabulary(model, tokenizer, job.student)
+            best = run_phase(Student(model, tokenizer, method), plan, work)
+            del model
+            # A trainer and its model refer to each other; the next phase needs their memory.
+            gc.collect()
         shutil.rmtree(root / plan.name, ignore_errors=True)
-        if any(job.journal.last("phase_end", phase=later.name) for later in plans[number + 1 :]):
-            continue
-        model = load_weights(best)
         for earlier in plans[:number]:
             for path in (root / "best").glob(f"{earlier.name}-*"):
                 shutil.rmtree(path)
-    _prepare_shipping(model, tokenizer)
-    save_folder(job.run.out_dir / MODEL, model, tokenizer)
+    assert best is not None, "a dataset has phases"
+    shipped = method.finished(best)
+    _prepare_shipping(shipped, tokenizer)
+    save_folder(job.run.out_dir / MODEL, shipped, tokenizer)
     counts = _finish(job, plans, work)
     shutil.rmtree(root)
     return _outcome(counts)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,9 @@ from labtune.config.lab import TrainConfig
 from labtune.models.head import project_only
 from labtune.models.quiet import no_warnings
 from labtune.training.checkpoints import mark_complete, step_of
-from labtune.training.optimizer import make_optimizer, pull_back
+from labtune.training.methods.method import Method
+from labtune.training.methods.weights import load_weights_into, save_weights
+from labtune.training.optimizer import make_optimizer
 from labtune.training.packing import PackCollator
 from labtune.training.plan import PhasePlan
 from labtune.training.replicas import Replicas
@@ -37,10 +40,13 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
     the trained positions are projected and nothing but the loss is computed.
     """
 
-    def __init__(self, *, config: TrainConfig, **settings: Any) -> None:
+    def __init__(self, *, config: TrainConfig, method: Method, **settings: Any) -> None:
         # Before TRL gets hold of the model: it replaces `forward` by a closure over this one copy.
-        self._replicas = Replicas(settings["model"], config.replicas) if config.replicas > 1 else None
-        super().__init__(**settings)
+        copies = config.replicas if method.shares_weights and settings["args"].device.type == "cpu" else 1
+        self._replicas = Replicas(settings["model"], copies) if copies > 1 else None
+        with _kept_precision(settings["model"]):
+            super().__init__(**settings)
+        self._method = method
         self._precision = config.precision
         self._step_losses: list[torch.Tensor] = []
 
@@ -109,6 +115,20 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
             if step_of(path) != self.state.global_step:
                 shutil.rmtree(path)
 
+    def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
+        weights = self._method.resume_weights(self.model)
+        if weights is None or output_dir is None:
+            super()._save(output_dir, state_dict)
+        elif self.args.should_save:
+            save_weights(Path(output_dir), weights)
+
+    def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
+        weights = self._method.resume_weights(self.model if model is None else model)
+        if weights is None:
+            super()._load_from_checkpoint(resume_from_checkpoint, model)
+        else:
+            load_weights_into(weights, Path(resume_from_checkpoint))
+
     def create_model_card(self, *_args: Any, **_kwargs: Any) -> None:
         """Resume points need no model card."""
 
@@ -118,11 +138,11 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
 
 @dataclass(frozen=True, slots=True)
 class Student:
-    """The model in training, its tokenizer, and the weights that tuning began with."""
+    """The model in training, its tokenizer, and the method that tunes it."""
 
     model: Any
     tokenizer: Any
-    start: Any
+    method: Method
 
 
 def make_trainer(
@@ -134,9 +154,10 @@ def make_trainer(
     if not torch.cuda.is_available():
         # Packs are short, and the backward pass of the CPU's fused attention is slow (docs/log.md).
         student.model.set_attn_implementation("eager")
+    if config.gradient_checkpointing:
+        # Here and not by the Trainer, which would not reach the copies.
+        student.model.activation_checkpointing_enable()
     optimizer = make_optimizer(student.model, config)
-    if config.pull_back:
-        pull_back(optimizer, student.model, student.start, config.pull_back)
     with no_warnings():
         arguments = SFTConfig(
             output_dir=str(folder),
@@ -150,6 +171,7 @@ def make_trainer(
             warmup_steps=math.ceil(config.warmup_share * plan.steps),
             max_grad_norm=1.0,
             seed=seed,
+            use_cpu=student.method.device.type == "cpu",
             bf16=False,
             gradient_checkpointing=False,
             train_sampling_strategy="sequential",
@@ -164,8 +186,11 @@ def make_trainer(
             report_to="none",
             disable_tqdm=True,
         )
+        # One process trains on one device; several GPUs are used by several processes.
+        arguments._n_gpu = min(1, arguments.n_gpu)
         trainer = PhaseTrainer(
             config=config,
+            method=student.method,
             model=student.model,
             optimizers=(optimizer, None),
             args=arguments,
@@ -174,4 +199,16 @@ def make_trainer(
             data_collator=PackCollator(plan.rows, int(student.tokenizer.pad_token_id)),
         )
     trainer.remove_callback(PrinterCallback)
+    # Now that the weights lie where they are trained.
+    student.method.bind(optimizer, student.model)
     return trainer
+
+
+@contextlib.contextmanager
+def _kept_precision(model: Any) -> Iterator[None]:
+    """Within, what happens to trained weights is undone: TRL rounds adapters of a 4-bit model to bf16."""
+    trained = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
+    yield
+    for weight, data in trained:
+        if weight.dtype != data.dtype:
+            weight.data = data.to(weight.device)
