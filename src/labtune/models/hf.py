@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from labtune.errors import MissingDependencyError, ModelError
-from labtune.models.stream import TextStream
 from labtune.models.device import choose_device
+from labtune.models.resolve import resolve_template
+from labtune.models.stream import TextStream
 from labtune.models.student import check_folder
 from labtune.models.template import end_token, render_batch, render_prompts
 from labtune.protocols import Reply, Sampling
@@ -224,10 +225,10 @@ def load_weights(path: Path, *, dtype: str = "fp32", **settings: Any) -> Any:
 
 
 def load_tokenizer(path: Path) -> Any:
-    """Load a folder's tokenizer with its chat template.
+    """Load a folder's tokenizer with its chat template, settled as `models.resolve` says.
 
     Raises:
-        ModelError: it is missing, damaged or has no chat template.
+        ModelError: it is missing, damaged or has no chat template, or the template cannot be settled.
     """
     try:
         from transformers import AutoTokenizer
@@ -245,10 +246,11 @@ def load_tokenizer(path: Path) -> Any:
     if not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer in {path} has no chat template",
-            hint="add chat_template.jinja with {% generation %} marks to the folder",
+            hint="add chat_template.jinja to the folder, such as the one of the family's instruct model",
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
+    tokenizer.chat_template = resolve_template(tokenizer)
     return tokenizer
 
 

@@ -1,7 +1,7 @@
 """The one place where chats become tokens: training, evaluation and chat render with the same template.
 
-The assistant mask (1 = trained) comes from the template's `{% generation %}` marks. Message contents are
-untrusted: text that spells a special token is broken up, so that it can neither end a turn nor open one.
+Which tokens are trained says `models.masks`; what is done about contents that spell control tokens,
+`models.conversation`; how the template of a student is settled, `models.resolve`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from labtune.errors import TrainingError
-from labtune.models.quiet import no_warnings
+from labtune.models.conversation import chat_texts, conversations
+from labtune.models.masks import Tokens, encode, mask_chats
 from labtune.types import Message
 
 _EXAMPLE = (
@@ -20,9 +21,6 @@ _EXAMPLE = (
     Message("user", "And the grass?"),
     Message("assistant", "Green."),
 )
-
-Tokens = tuple[list[int], list[int]]
-"""Token ids and, of the same length, the mask: 1 where the loss counts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,17 +32,12 @@ class MarkedToken:
 
 
 def render_batch(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[Tokens]:
-    """Render whole chats with their assistant masks; about 10k short rows a second on one core."""
-    if not chats:
-        return []
-    with no_warnings():
-        encoded = tokenizer.apply_chat_template(
-            _contents(tokenizer, chats),
-            tokenize=True,
-            return_dict=True,
-            return_assistant_tokens_mask=True,
-        )
-    return list(zip(encoded["input_ids"], encoded["assistant_masks"], strict=True))
+    """Render whole chats with the masks of their answers.
+
+    Raises:
+        ModelError: the template refuses a chat.
+    """
+    return mask_chats(tokenizer, conversations(tokenizer, chats)) if chats else []
 
 
 def render_ids(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
@@ -53,15 +46,12 @@ def render_ids(tokenizer: Any, messages: Sequence[Message]) -> Tokens:
 
 
 def render_prompts(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[int]]:
-    """Render chats up to the point where the assistant begins to speak."""
-    if not chats:
-        return []
-    with no_warnings():
-        encoded = tokenizer.apply_chat_template(
-            _contents(tokenizer, chats), tokenize=True, return_dict=True, add_generation_prompt=True
-        )
-    ids: list[list[int]] = encoded["input_ids"]
-    return ids
+    """Render chats up to the point where the assistant begins to speak.
+
+    Raises:
+        ModelError: the template refuses a chat.
+    """
+    return encode(tokenizer, chat_texts(tokenizer, conversations(tokenizer, chats), prompt=True))
 
 
 def end_token(tokenizer: Any) -> int | None:
@@ -80,26 +70,29 @@ def check_template(tokenizer: Any, messages: Sequence[Message] = _EXAMPLE) -> li
     Raises:
         TrainingError: there is no template, nothing is trained, the end of the turn is not trained, or the
             prompt of generation is not the beginning of what training sees.
+        ModelError: the template refuses the example.
     """
     if not tokenizer.chat_template:
         raise TrainingError(
             "the student's tokenizer has no chat template",
-            hint="add chat_template.jinja with {% generation %} marks to the student's folder",
+            hint="add chat_template.jinja to the student's folder",
         )
-    ids, mask = render_ids(tokenizer, messages)
-    if not any(mask):
-        raise TrainingError(
-            "the student's chat template marks no token as trained",
-            hint="put {% generation %} ... {% endgeneration %} round the answer and its end token",
-        )
-    _check_end(tokenizer, ids, mask)
-    opening = [message.role for message in messages].index("assistant")
-    prompt = render_prompts(tokenizer, [messages[:opening]])[0]
-    if ids[: len(prompt)] != prompt or mask.index(1) != len(prompt):
+    last = max((place for place, turn in enumerate(messages) if turn.role == "assistant"), default=0)
+    chat = messages[: last + 1]
+    ids, mask = render_ids(tokenizer, chat)
+    prompt = render_prompts(tokenizer, [chat[:last]])[0]
+    trained = mask[len(prompt) :]
+    if ids[: len(prompt)] != prompt or (any(mask) and not (trained and trained[0])):
         raise TrainingError(
             "the student's chat template opens an answer differently in training than in generation",
-            hint="let add_generation_prompt write exactly what stands before {% generation %}",
+            hint="let add_generation_prompt write exactly what stands before the answer",
         )
+    if not any(trained):
+        raise TrainingError(
+            "the student's chat template writes no answer that could be trained",
+            hint="let it write the content of the assistant's turns, and mark no less than that",
+        )
+    _check_end(tokenizer, ids, mask)
     return [
         MarkedToken(text, bool(flag))
         for text, flag in zip(tokenizer.batch_decode([[token] for token in ids]), mask, strict=True)
@@ -113,7 +106,7 @@ def _check_end(tokenizer: Any, ids: list[int], mask: list[int]) -> None:
         raise TrainingError(
             "the end token of the assistant's turn is not trained; the student would never learn to stop "
             f"(the last trained token is {tokenizer.decode([ids[last]])!r})",
-            hint="move the end token inside {% generation %} ... {% endgeneration %} of the chat template",
+            hint="let the chat template write an end token after each answer, inside of its generation marks",
         )
 
 
@@ -126,30 +119,3 @@ def show_example(tokens: Sequence[MarkedToken]) -> str:
             inside = token.trained
         text.append(token.text)
     return "".join(text) + ("]]" if inside else "")
-
-
-def defused(tokenizer: Any, content: str) -> str:
-    """A text in which nothing reads as one of the tokenizer's special tokens."""
-    return _defuse(content, _special(tokenizer))
-
-
-def _special(tokenizer: Any) -> list[str]:
-    special = [text for text in tokenizer.all_special_tokens if len(text) > 1]
-    special += [str(token) for token in tokenizer.added_tokens_decoder.values() if len(str(token)) > 1]
-    return special
-
-
-def _contents(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[list[dict[str, str]]]:
-    special = _special(tokenizer)
-    return [
-        [{"role": message.role, "content": _defuse(message.content, special)} for message in chat]
-        for chat in chats
-    ]
-
-
-def _defuse(content: str, special: Sequence[str]) -> str:
-    if "<" not in content and "[" not in content:
-        return content
-    for text in special:
-        content = content.replace(text, f"{text[0]} {text[1:]}")
-    return content

@@ -11,8 +11,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from labtune.errors import TrainingError
+from labtune.models.conversation import Conversation, chat_texts, conversations, defused
+from labtune.models.masks import Tokens
 from labtune.models.quiet import no_warnings
-from labtune.models.template import Tokens, defused, render_batch
+from labtune.models.template import render_batch
 from labtune.types import Message
 
 _MARK = "\ue000{}\ue001"
@@ -65,28 +67,21 @@ def _with_user_turns(tokenizer: Any, chat: Sequence[Message], ids: list[int], ma
 
 def _user_spans(tokenizer: Any, chat: Sequence[Message]) -> tuple[str, list[tuple[int, int]]]:
     """The rendered chat and where in it the contents of the user's turns stand."""
-    contents = [defused(tokenizer, turn.content) for turn in chat]
-    text = _render(tokenizer, chat, contents)
-    frame = _render(tokenizer, chat, [_MARK.format(number) for number in range(len(chat))])
+    turns = conversations(tokenizer, [chat])[0]
+    marked: Conversation = [{**turn, "content": _MARK.format(number)} for number, turn in enumerate(turns)]
+    text, frame = chat_texts(tokenizer, [turns, marked])
     at, spans = 0, []
-    for number, (turn, content) in enumerate(zip(chat, contents, strict=True)):
+    for number, turn in enumerate(turns):
         before, found, frame = frame.partition(_MARK.format(number))
-        start = at + len(before)
+        start, content = at + len(before), turn["content"]
         shown = content if text.startswith(content, start) else content.strip()
         if not found or text[at:start] != before or not text.startswith(shown, start):
             raise TrainingError(
                 "the student's chat template rewrites what a turn says, so a row with `unmask` cannot be "
-                f"trained (turn {number + 1}, {turn.role})",
+                f"trained (turn {number + 1}, {turn['role']})",
                 hint="mix.unmask: false",
             )
         at = start + len(shown)
-        if turn.role == "user":
+        if turn["role"] == "user":
             spans.append((start, at))
     return text, spans
-
-
-def _render(tokenizer: Any, chat: Sequence[Message], contents: Sequence[str]) -> str:
-    turns = [{"role": turn.role, "content": content} for turn, content in zip(chat, contents, strict=True)]
-    with no_warnings():
-        text: str = tokenizer.apply_chat_template(turns, tokenize=False)
-    return text

@@ -12,7 +12,8 @@ import numpy as np
 
 from labtune.artifact import Dataset
 from labtune.errors import DataError, TrainingError
-from labtune.models.template import Tokens, render_batch
+from labtune.models.masks import Tokens
+from labtune.models.template import render_batch
 from labtune.models.whole import render_texts, render_unmasked
 from labtune.types import Message, TrainingRow
 

@@ -49,6 +49,14 @@ def test_mask_covers_the_answers_and_their_end_tokens_and_nothing_else(tiny_stud
     assert mask == [flag for text, flag in parts for _ in encode(text)]
 
 
+def test_without_marks_the_same_is_trained(tiny_student):
+    tokenizer, plain = load(tiny_student), load(tiny_student)
+    plain.chat_template = TEMPLATE_WITHOUT_MARKS
+    chats = [CHAT, CHAT[1:3], (Message("user", "Hi"), Message("assistant", ""))]
+    assert render_batch(plain, chats) == render_batch(tokenizer, chats)
+    assert check_template(plain) == check_template(tokenizer)
+
+
 def test_batch_renders_each_chat_as_it_would_be_alone(tiny_student):
     tokenizer = load(tiny_student)
     chats = [CHAT, CHAT[1:3], (Message("user", "Hi"), Message("assistant", ""))]
@@ -90,14 +98,14 @@ def test_end_token_is_the_last_trained_token(tiny_student):
     ("template", "message"),
     [
         (TEMPLATE_WITHOUT_TRAINED_END, "never learn to stop"),
-        (TEMPLATE_WITHOUT_MARKS, "marks no token as trained"),
+        (TEMPLATE.replace("{{ message['content'] }}<|end|>{% endgen", "{% endgen"), "writes no answer"),
         (
             TEMPLATE.replace("<|assistant|>{% endif %}", "<|assistant|>So: {% endif %}"),
             "opens an answer differently",
         ),
         (None, "has no chat template"),
     ],
-    ids=["end-not-trained", "no-marks", "other-opening", "no-template"],
+    ids=["end-not-trained", "no-answer", "other-opening", "no-template"],
 )
 def test_template_that_cannot_be_trained_with_is_refused(tiny_student, template, message):
     tokenizer = load(tiny_student)
