@@ -22,6 +22,9 @@ from labtune.models.endpoint.structured import MalformedReply
 from labtune.types import Rejection
 
 Order = Literal["any", "siblings", "leaf"]
+AHEAD = 8
+"""Windows of source rows begun at most beyond the one that is yielded next: a slow row must not empty the
+endpoint's slots, and what came after it must not fill the memory."""
 _SHOWN_REPLY = 160
 """Characters."""
 
@@ -73,11 +76,12 @@ async def run(
     Close the iterator (`contextlib.aclosing`) when leaving it early.
 
     Args:
-        source: rows, pulled as room is there; never more than `window` at once.
+        source: rows, pulled as room is there.
         steps: the pipeline.
         context: what the leaf's rows share.
-        window: most source rows in flight or waiting to be yielded; no row is started while more than that
-            many rows are alive, children included. Several times the endpoint's slots.
+        window: most source rows at work; no row is started while more than that many rows are alive, children
+            included. Several times the endpoint's slots. Rows that wait for an earlier one, to be yielded or
+            to enter an ordered block, do not count; `AHEAD` bounds them.
         drain: when set, no step is begun any more; those that run end, and what is complete is yielded.
         on_failure: what a spent budget or a lost endpoint does. "drain": no source row is begun, the walks go
             on as far as they can (replies in the journal need no endpoint), then the error is raised.
@@ -141,6 +145,7 @@ class _Engine:
         self._drain = drain
         self._stop_at_failure = stop_at_failure
         self._live = 0
+        self._working = 0
         self._started = 0
         self._exhausted = False
         self._wake = asyncio.Event()
@@ -152,8 +157,9 @@ class _Engine:
             not self._exhausted
             and self.failure is None
             and not self._drain.is_set()
-            and len(tasks) < self._window
+            and self._working < self._window
             and self._live < self._window
+            and len(tasks) < self._window * AHEAD
         ):
             row = next(rows, None)
             if row is None:
@@ -162,6 +168,7 @@ class _Engine:
             task = asyncio.create_task(self._source(_Walk(self._started), row))
             task.add_done_callback(self._woken)
             self._started += 1
+            self._working += 1
             tasks.append(task)
 
     def failed_for_good(self) -> bool:
@@ -174,6 +181,7 @@ class _Engine:
         await self._wake.wait()
 
     def _woken(self, _task: asyncio.Task[_Walk]) -> None:
+        self._working -= 1
         self._wake.set()
 
     def outcome(self, walk: _Walk) -> list[FlowRow]:
@@ -197,7 +205,7 @@ class _Engine:
                     rows.sort(key=attrgetter("place"))
                     continue
                 if gate is not None:
-                    await gate.enter(walk.number)
+                    await self._wait_at(gate, walk.number)
                 rows = await self._in_order(rows, steps[0], walk)
                 if gate is not None:
                     gate.leave(walk.number)
@@ -208,6 +216,14 @@ class _Engine:
         walk.rows = rows
         walk.state.clear()
         return walk
+
+    async def _wait_at(self, gate: _Gate, number: int) -> None:
+        self._working -= 1
+        self._wake.set()
+        try:
+            await gate.enter(number)
+        finally:
+            self._working += 1
 
     async def _in_order(self, rows: list[FlowRow], step: FlowStep, walk: _Walk) -> list[FlowRow]:
         out: list[FlowRow] = []

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 import tracemalloc
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pytest
 from flow_parts import collect, context_of, row_of, sources, step, told
@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from labtune.errors import BudgetReached, ConfigError, EndpointError, RequestError
 from labtune.generation.flow.context import FlowContext, StepContext, StepRecord
-from labtune.generation.flow.engine import FlowStep, run
+from labtune.generation.flow.engine import AHEAD, FlowStep, run
 from labtune.generation.flow.rows import FlowRow, source_row
 
 Rows = Sequence[FlowRow]
@@ -152,31 +152,53 @@ def test_siblings_meet_in_order_without_waiting_for_other_source_rows() -> None:
 
 
 @pytest.mark.parametrize("window", [1, 3, 8])
-def test_the_window_bounds_source_rows_in_flight_and_waiting(window: int) -> None:
-    pulled = given_out = 0
-    most = 0
+def test_the_window_bounds_the_rows_at_work(window: int) -> None:
+    at_work = most = 0
+
+    async def busy(row: FlowRow, context: StepContext) -> Rows:
+        nonlocal at_work, most
+        at_work += 1
+        most = max(most, at_work)
+        await asyncio.sleep(0.001 if int(str(row.fields["number"])) % 7 == 0 else 0)
+        at_work -= 1
+        return (row,)
+
+    asyncio.run(collect(sources(40), [step("busy", busy)], context_of(), window=window))
+    assert most == window
+
+
+@pytest.mark.parametrize("ordered", [False, True])
+def test_a_slow_row_holds_back_neither_the_others_nor_the_bound_of_memory(ordered: bool) -> None:
+    window, most = 3, 0
+    finished: list[int] = []
+    given_out: list[int] = []
 
     async def main() -> None:
-        nonlocal pulled, given_out, most
+        released = asyncio.Event()
 
-        def source() -> object:
-            nonlocal pulled, most
-            for row in sources(40):
-                pulled += 1
-                most = max(most, pulled - given_out)
+        def source() -> Iterator[FlowRow]:
+            nonlocal most
+            for number, row in enumerate(sources(60)):
+                most = max(most, number + 1 - len(given_out))
                 yield row
 
-        async def slow_first(row: FlowRow, context: StepContext) -> Rows:
-            await asyncio.sleep(0.001 if int(str(row.fields["number"])) % 7 == 0 else 0)
+        async def first_waits(row: FlowRow, context: StepContext) -> Rows:
+            number = int(str(row.fields["number"]))
+            if number == 0:
+                await released.wait()
+            finished.append(number)
+            if len(finished) == window * AHEAD - 1:
+                released.set()
             return (row,)
 
-        async for _ in run(source(), [step("slow", slow_first)], context_of(), window=window):
-            given_out += 1
+        steps = [step("wait", first_waits), *([step("in_turn", keep, order="leaf")] if ordered else [])]
+        async for row in run(source(), steps, context_of(), window=window):
+            given_out.append(int(str(row.fields["number"])))
 
     asyncio.run(main())
-    assert pulled == 40
-    # The source is asked for one more row only when there is room for it.
-    assert most <= window + 1
+    assert finished[: window * AHEAD - 1] == list(range(1, window * AHEAD))
+    assert given_out == list(range(60))
+    assert most <= window * AHEAD + 1
 
 
 def test_a_fan_out_holds_back_new_source_rows() -> None:
