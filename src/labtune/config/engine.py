@@ -50,6 +50,11 @@ class EngineConfig(Section):
         3, ge=0, le=1000, description="Times that lost workers are replaced before the stage fails."
     )
 
+    @property
+    def has_workers(self) -> bool:
+        """Whether generation and evaluation go to workers; else only tuning may."""
+        return self.kind not in ("local", "torchrun")
+
     @model_validator(mode="after")
     def _only_what_the_kind_knows(self) -> EngineConfig:
         foreign = {

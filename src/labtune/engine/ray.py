@@ -244,10 +244,13 @@ class _Hosted:
     """The actor: an object and its methods."""
 
     def __init__(self, make: Callable[[], object]) -> None:
-        self._object = make()
+        self._make = make
+        self._object: object = None
 
     async def call(self, method: str, *arguments: object) -> object:
-        """Call a method of the object."""
+        """Call a method of the object, which is made with the first call: in the thread that will use it."""
+        if self._object is None:
+            self._object = self._make()
         result = getattr(self._object, method)(*arguments)
         return await result if isawaitable(result) else result
 

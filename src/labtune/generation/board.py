@@ -54,6 +54,14 @@ class Board:
         self._working.pop(leaf, None)
         self._working[leaf] = state
 
+    def at_work(self) -> list[tuple[str, LeafState]]:
+        """The leaves that are being taught, the one that went on last at the end."""
+        return list(self._working.items())
+
+    def left(self, leaf: str) -> None:
+        """A leaf is not taught here any more."""
+        self._working.pop(leaf, None)
+
     def finished_row(self, leaf: str, question: str, answer: str) -> None:
         """A row left the pipeline."""
         self._sample = {"leaf": leaf, "form": "generated", "question": question, "answer": answer}
@@ -117,6 +125,10 @@ class Board:
                 ],
             },
         )
+        self.show_sample()
+
+    def show_sample(self) -> None:
+        """Emit the last sample, if there is a new one."""
         if self._sample:
             self._emit("sample", self._sample)
             self._sample = {}

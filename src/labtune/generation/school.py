@@ -5,23 +5,27 @@ from __future__ import annotations
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Protocol
 
 from labtune.artifact import Curated, content_hash
 from labtune.config.lab import GenerateConfig
 from labtune.errors import BudgetReached, LabtuneError
 from labtune.generation.asked import AskedModel, Usage
 from labtune.generation.board import Board
+from labtune.generation.branch import OpenModels, Syllabus, branch_makers, open_branches
 from labtune.generation.flow.pipeline import FlowPipeline
 from labtune.generation.lesson import Lesson
 from labtune.generation.lexicon import lexicon_hash
 from labtune.generation.outcome import check_floors, outcome, write_results
 from labtune.generation.result import LeafResult, read_result, write_result
-from labtune.generation.teach import TEACHING_VERSION, LeafTeaching, School
-from labtune.protocols import AsyncChatModel
-from labtune.types import Chunk, ExamQuestion, Json, RunContext, StageOutcome
+from labtune.generation.teach import TEACHING_VERSION, LeafEnd, LeafTeaching, School
+from labtune.protocols import AsyncChatModel, Host, OpenExecutor
+from labtune.types import Chunk, ExamQuestion, Json, RunContext, StageOutcome, no_events
 
 LEAVES_AT_ONCE = 64
 TEACHER_SETTINGS = (
@@ -77,24 +81,133 @@ def generate_with_models(
     run: RunContext,
     pipeline: FlowPipeline,
     open_faculty: OpenFaculty,
+    away: Away | None = None,
 ) -> StageOutcome:
     """Write samples.jsonl, rejected.jsonl, funnel.json and coverage.json to `run.out_dir`.
 
     All leaves are worked on, whatever becomes of one. When the budget is reached, the endpoint is lost or the
     user interrupts, complete leaves are in the cache and all replies in the journal: the same call goes on.
 
+    Args:
+        curated: the leaves.
+        config: how samples are made.
+        run: where they go.
+        pipeline: what each row walks.
+        open_faculty: opens teacher and judge in this process.
+        away: teaches on the workers of an engine instead; the samples are the same.
+
     Raises:
         ConfigError: the pipeline has no section for a leaf's type.
         GenerationError: leaves ended below `config.min_samples`, or too much of them failed.
         BudgetReached: the budget is spent.
         EndpointError: the endpoint cannot be used.
+        EngineError: workers were lost too often.
         KeyboardInterrupt: the user interrupted; what was in flight was finished (once) or dropped (twice).
     """
     lessons = lessons_of(curated)
     for lesson in lessons:
         # Before anything is sent: the pipeline has something for each leaf.
         pipeline.section(lesson.leaf)
-    return asyncio.run(_Term(lessons, config, run, pipeline).hold(open_faculty))
+    term = _Term(lessons, config, run, pipeline)
+    if away is None or not any(term.cached(lesson, away.names) is None for lesson in lessons):
+        return asyncio.run(term.hold(partial(_at_home, open_faculty)))
+    with away.open_executor() as executor, executor.host([away.make_ledger], near=True) as (ledger,):
+        syllabus = Syllabus(config, replace(run, emit=no_events), away.pipeline, away.open_models)
+        n_branches = min(executor.workers, away.most)
+        with executor.host(branch_makers(syllabus, ledger, n_branches)) as hosts:
+            return asyncio.run(term.hold(partial(_in_branches, hosts, ledger, away.names)))
+
+
+@dataclass(frozen=True, slots=True)
+class Away:
+    """How to teach on workers.
+
+    Attributes:
+        open_executor: opens the engine; it is opened when a leaf has to be taught.
+        make_ledger: makes the `Ledger` that keeps journal and budget, on this machine.
+        open_models: opens teacher and judge in a worker.
+        names: of teacher and judge, as the models would tell them.
+        pipeline: name, or absolute path of a file that workers can read.
+        most: largest number of workers among which the endpoints' bounds can be shared out.
+    """
+
+    open_executor: OpenExecutor
+    make_ledger: Callable[[], object]
+    open_models: OpenModels
+    names: tuple[str, str]
+    pipeline: str
+    most: int = 1 << 20
+
+
+class Classroom(Protocol):
+    """Where leaves are taught: in this process, or in branches elsewhere."""
+
+    async def teach(self, lesson: Lesson) -> LeafEnd:
+        """All rounds of a leaf; never raises what may happen to it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Room:
+    """A classroom with what identifies its models, and how many leaves it takes at once."""
+
+    classroom: Classroom
+    names: tuple[str, str]
+    places: int
+
+
+OpenRoom = Callable[["_Term", asyncio.Event, Board], AbstractAsyncContextManager[_Room]]
+
+
+@asynccontextmanager
+async def _at_home(
+    open_faculty: OpenFaculty, term: _Term, drain: asyncio.Event, board: Board
+) -> AsyncIterator[_Room]:
+    async with open_faculty() as faculty:
+        board.in_flight = faculty.in_flight
+        yield _Room(
+            _Home(faculty, term, drain, board), (faculty.teacher.name, faculty.judge.name), LEAVES_AT_ONCE
+        )
+
+
+@asynccontextmanager
+async def _in_branches(
+    hosts: Sequence[Host],
+    ledger: Host,
+    names: tuple[str, str],
+    term: _Term,
+    drain: asyncio.Event,
+    board: Board,
+) -> AsyncIterator[_Room]:
+    async with open_branches(hosts, ledger, board, term.usage, term.run, drain) as branches:
+        yield _Room(branches, names, LEAVES_AT_ONCE * len(hosts))
+
+
+@dataclass(frozen=True, slots=True)
+class _Home:
+    """The classroom in this process."""
+
+    faculty: Faculty
+    term: _Term
+    drain: asyncio.Event
+    board: Board
+
+    async def teach(self, lesson: Lesson) -> LeafEnd:
+        """All rounds of a leaf."""
+        own, term = Usage(), self.term
+        usages, config = (term.usage, own), term.config
+        school = School(
+            config,
+            term.run,
+            term.pipeline,
+            AskedModel(self.faculty.teacher, usages, config.temperature, config.max_tokens),
+            AskedModel(self.faculty.judge, usages),
+            self.drain,
+            self.board,
+        )
+        taught = await LeafTeaching(lesson, school).teach()
+        # What failed for a passing reason is asked again next time; all else comes from the journal.
+        return LeafEnd(taught.result, taught.complete and not own.transient, taught.failure)
 
 
 @dataclass(slots=True)
@@ -109,14 +222,12 @@ class _Term:
     results: dict[str, LeafResult] = field(default_factory=dict)
     failures: list[LabtuneError] = field(default_factory=list)
 
-    async def hold(self, open_faculty: OpenFaculty) -> StageOutcome:
+    async def hold(self, open_room: OpenRoom) -> StageOutcome:
         drain = asyncio.Event()
         board = Board(self.run.emit, self.usage, [lesson.leaf.path for lesson in self.lessons])
         with _interrupts(drain, self.run):
-            async with open_faculty() as faculty:
-                board.in_flight = faculty.in_flight
-                async with board.shown():
-                    await self._all(faculty, drain, board)
+            async with open_room(self, drain, board) as room, board.shown():
+                await self._all(room, board)
         board.show()
         write_results(self.run.out_dir, self.results)
         if self.failures:
@@ -126,64 +237,45 @@ class _Term:
         check_floors([lesson.leaf for lesson in self.lessons], self.results, self.config)
         return self._outcome()
 
-    async def _all(self, faculty: Faculty, drain: asyncio.Event, board: Board) -> None:
-        places = asyncio.Semaphore(LEAVES_AT_ONCE)
+    def cached(self, lesson: Lesson, names: tuple[str, str]) -> LeafResult | None:
+        """The leaf's result of an earlier run."""
+        return read_result(self._file(lesson, names))
+
+    async def _all(self, room: _Room, board: Board) -> None:
+        places = asyncio.Semaphore(room.places)
         async with asyncio.TaskGroup() as group:
             for lesson in self.lessons:
-                group.create_task(self._leaf(lesson, faculty, drain, board, places))
+                group.create_task(self._leaf(lesson, room, board, places))
 
-    async def _leaf(
-        self,
-        lesson: Lesson,
-        faculty: Faculty,
-        drain: asyncio.Event,
-        board: Board,
-        places: asyncio.Semaphore,
-    ) -> None:
+    async def _leaf(self, lesson: Lesson, room: _Room, board: Board, places: asyncio.Semaphore) -> None:
         path = lesson.leaf.path
         async with places:
-            own = Usage()
-            school = self._school(faculty, own, drain, board)
-            file = self.run.cache_dir / "generate" / f"{self._key(lesson, faculty)}.jsonl"
-            result = read_result(file)
+            result = self.cached(lesson, room.names)
             if result is None:
-                taught = await LeafTeaching(lesson, school).teach()
-                result = taught.result
-                if taught.failure is not None:
-                    self.failures.append(taught.failure)
-                # What failed for a passing reason is asked again next time; all else comes from the journal.
-                if taught.complete and not own.transient:
-                    write_result(file, result)
+                end = await room.classroom.teach(lesson)
+                result = end.result
+                if end.failure is not None:
+                    self.failures.append(end.failure)
+                if end.keeps:
+                    write_result(self._file(lesson, room.names), result)
             self.results[path] = result
         board.ended(path, result, self.config)
 
-    def _school(self, faculty: Faculty, own: Usage, drain: asyncio.Event, board: Board) -> School:
-        usages = (self.usage, own)
-        config = self.config
-        return School(
-            config,
-            self.run,
-            self.pipeline,
-            AskedModel(faculty.teacher, usages, config.temperature, config.max_tokens),
-            AskedModel(faculty.judge, usages),
-            drain,
-            board,
-        )
-
-    def _key(self, lesson: Lesson, faculty: Faculty) -> str:
-        """Everything that a leaf's samples depend on."""
-        return content_hash(
+    def _file(self, lesson: Lesson, names: tuple[str, str]) -> Path:
+        """Where the leaf's result is cached: under everything that its samples depend on."""
+        key = content_hash(
             lesson.leaf,
             lesson.chunks,
             lesson.exam,
             self.config.model_dump(include=set(TEACHER_SETTINGS)),
             self.pipeline.name,
             self.pipeline.section(lesson.leaf).version,
-            (faculty.teacher.name, faculty.judge.name),
+            names,
             self.run.seed,
             TEACHING_VERSION,
             lexicon_hash(),
         )
+        return self.run.cache_dir / "generate" / f"{key}.jsonl"
 
     def _worst(self) -> LabtuneError:
         """The failure to tell: a lost endpoint before a spent budget; with what is kept."""

@@ -81,6 +81,20 @@ class Taught:
         return self.failure is None and self.end not in ("stopped", "failed")
 
 
+@dataclass(frozen=True, slots=True)
+class LeafEnd:
+    """What came of a leaf, as its classroom hands it in: `keeps` says that the cache may have it."""
+
+    result: LeafResult
+    keeps: bool
+    failure: LabtuneError | None = None
+
+    @classmethod
+    def never_begun(cls, failure: LabtuneError) -> LeafEnd:
+        """A leaf that could not be taught at all."""
+        return cls(LeafResult((), (), {"end": "stopped"}, {}), False, failure)
+
+
 @dataclass(slots=True)
 class _Progress:
     asked: int = 0

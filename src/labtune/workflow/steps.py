@@ -53,6 +53,7 @@ def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.generation.generate import RULE_SETTINGS
     from labtune.generation.generate import generate as work
     from labtune.workflow.faculty import pipeline_path
+    from labtune.workflow.workers import executor_of
 
     config, curated = lab.config.lab, folders["curate"]
     if config.teacher != "builtin":
@@ -69,13 +70,20 @@ def generate(lab: Lab, folders: Mapping[str, Path]) -> Step:
             "teacher": teacher,
             "generate": config.generate.model_dump(include={*RULE_SETTINGS, *_FLOORS}),
         },
-        work=lambda run: work(Curated(curated), config=settings, run=run, teacher=teacher),
+        work=lambda run: work(
+            Curated(curated),
+            config=settings,
+            run=run,
+            teacher=teacher,
+            open_executor=executor_of(lab, run.emit),
+        ),
     )
 
 
 def _generate_with_models(lab: Lab, curated: Path, teacher: ModelConfig) -> Step:
     from labtune.generation.school import TEACHER_SETTINGS, generate_with_models
     from labtune.workflow.faculty import identity_of, open_faculty, pipeline_of
+    from labtune.workflow.workers import away_of
 
     config = lab.config.lab
     pipeline = pipeline_of(lab, config.generate)
@@ -94,6 +102,7 @@ def _generate_with_models(lab: Lab, curated: Path, teacher: ModelConfig) -> Step
             run=run,
             pipeline=pipeline,
             open_faculty=lambda: open_faculty(lab, teacher, run.emit),
+            away=away_of(lab, teacher, run.emit),
         ),
     )
 

@@ -53,6 +53,12 @@ class GivenUp(RequestError):
     transient = True
 
 
+def identity(config: EndpointConfig) -> str:
+    """The model's name, with a hash of `extra_body` when that is set."""
+    extra = config.extra_body
+    return f"{config.model}+{content_hash(extra)[:8]}" if extra else config.model
+
+
 @dataclass(slots=True)
 class _Call:
     """One request on its way: what is sent, and how often it failed."""
@@ -104,9 +110,8 @@ class EndpointClient:
 
     @property
     def name(self) -> str:
-        """The model's name, with a hash of `extra_body` when that is set."""
-        extra = self.config.extra_body
-        return f"{self.config.model}+{content_hash(extra)[:8]}" if extra else self.config.model
+        """See `identity`."""
+        return identity(self.config)
 
     @property
     def json_mode(self) -> JsonMode:
