@@ -9,7 +9,7 @@ import pytest
 from benchmarks.simulated_teacher import Faults, SimulatedTeacher, TeacherConfig
 from flow_parts import Model, collect, context_of, plausible, row_of, told
 
-from labtune.config.lab import EndpointConfig
+from labtune.config.endpoint import EndpointConfig
 from labtune.generation.flow.fields import OUTCOME_FIELDS, SECTIONS, Section
 from labtune.generation.flow.pipeline import load_flow
 from labtune.generation.flow.rows import FlowRow
