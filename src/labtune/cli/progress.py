@@ -143,6 +143,12 @@ def _teaching(state: Progress, fields: Mapping[str, Json]) -> None:
     state.leaves = [entry for entry in leaves if isinstance(entry, dict)] if isinstance(leaves, list) else []
 
 
+def _server(state: Progress, fields: Mapping[str, Json]) -> None:
+    """A local teacher's server: loading takes a while, and what it says goes to its log."""
+    doing = {"starting": "starts", "ready": "is ready", "stopped": "ended"}.get(_text(fields, "state"), "")
+    state.remark = f"{_text(fields, 'engine')} with {_text(fields, 'model')} {doing}"
+
+
 def _sample(state: Progress, fields: Mapping[str, Json]) -> None:
     state.sample = (_text(fields, "question"), _text(fields, "answer"))
 
@@ -184,6 +190,7 @@ _HANDLERS: dict[str, Callable[[Progress, Mapping[str, Json]], None]] = {
     "progress": _progress,
     "sample": _sample,
     "teaching": _teaching,
+    "server": _server,
     "exam.progress": _exam_progress,
     "exam.answer": _sample,
     "train.phase": _train_phase,

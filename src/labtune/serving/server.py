@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import http.client
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -28,6 +29,14 @@ POLL_S = 0.1
 HEALTH_S = 3.0
 """Seconds that an answer about health may take."""
 _KILLED = 9
+_CAUSE = re.compile(r"(?:error loading model: |^error: |^[\w.]*(?:Error|Exception): )(.+)")
+"""How llama.cpp, the server of this package, and Python's tracebacks say what went wrong."""
+
+
+def cause_in(lines: Sequence[str]) -> str:
+    """What a server's last lines give as the reason of its end; empty when they do not."""
+    found = [match.group(1).strip() for line in lines if (match := _CAUSE.search(line))]
+    return found[-1] if found else ""
 
 
 class ServerProcess:
@@ -128,6 +137,8 @@ class ServerProcess:
         what = f"the {self.engine.name} server of {self.launch.name} ended {how}"
         if code == BY_SIGNAL + _KILLED:
             what += " (killed, perhaps because the memory was full)"
+        cause = cause_in(self.last_lines())
+        what += f": {cause}" if cause else ""
         return ModelError(f"{what}{self._told()}", hint=f"its whole log: {self.log}")
 
     def stop(self) -> None:
@@ -154,7 +165,7 @@ class ServerProcess:
 
     def _told(self) -> str:
         lines = self.last_lines()
-        return "; the last lines of its log:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
+        return "\nthe last lines of its log:\n" + "\n".join(f"  {line}" for line in lines) if lines else ""
 
     def _check_time(self) -> None:
         if time.monotonic() - self._started > self.engine.patience_s:

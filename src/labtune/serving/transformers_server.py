@@ -241,10 +241,10 @@ def main() -> int:
     try:
         asyncio.run(serve(Launch.from_json(sys.argv[1])))
     except LabtuneError as error:
-        sys.stderr.write(f"{error.message}\n{error.hint or ''}\n")
+        sys.stderr.write(f"error: {error.message}\n{error.hint or ''}\n")
         return error.exit_code
     except OSError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"error: {error}\n")
         return 1
     return 0
 

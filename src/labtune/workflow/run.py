@@ -27,6 +27,7 @@ from labtune.artifact import (
     write_manifest,
 )
 from labtune.errors import GateError, UserError
+from labtune.models.device_memory import release_memory
 from labtune.types import Emit, Json, RunContext, no_events
 from labtune.workflow.events import EVENTS, EventLog
 from labtune.workflow.lab import Lab
@@ -172,6 +173,8 @@ class _Runner:
         write_json(claim, {"key": key})
         self._point_latest()
         self._emit("stage.start", {"stage": stage.name, "resumed": resumed, "run": self._dir.name})
+        # Teacher, trainer and exam take turns: the next one finds the memory that the last one had.
+        release_memory()
         started, clock = datetime.now(UTC), time.perf_counter()
         outcome = step.work(RunContext(folder, self._lab.cache_dir, self._seed, self._emit))
         claim.unlink()
