@@ -30,6 +30,7 @@ from labtune.training.plan import PhasePlan
 from labtune.training.replicas import Replicas
 from labtune.training.rows import IGNORED
 
+_ROUTING = ("output_router_logits", "router_aux_loss_coef")
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
 
@@ -44,7 +45,7 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         # Before TRL gets hold of the model: it replaces `forward` by a closure over this one copy.
         copies = config.replicas if method.shares_weights and settings["args"].device.type == "cpu" else 1
         self._replicas = Replicas(settings["model"], copies) if copies > 1 else None
-        with _kept_precision(settings["model"]):
+        with _as_it_was(settings["model"]):
             super().__init__(**settings)
         self._method = method
         self._precision = config.precision
@@ -205,10 +206,18 @@ def make_trainer(
 
 
 @contextlib.contextmanager
-def _kept_precision(model: Any) -> Iterator[None]:
-    """Within, what happens to trained weights is undone: TRL rounds adapters of a 4-bit model to bf16."""
+def _as_it_was(model: Any) -> Iterator[None]:
+    """Within, what TRL does to a model is undone.
+
+    It rounds adapters of a 4-bit model to bf16, and has a mixture of experts compute a loss of its routers,
+    which is no part of the loss here and fails in a family that may come without experts.
+    """
     trained = [(weight, weight.data) for weight in model.parameters() if weight.requires_grad]
+    config = model.config.get_text_config()
+    routing = {name: getattr(config, name) for name in _ROUTING if hasattr(config, name)}
     yield
+    for name, value in routing.items():
+        setattr(config, name, value)
     for weight, data in trained:
         if weight.dtype != data.dtype:
             weight.data = data.to(weight.device)
