@@ -181,7 +181,6 @@ class _Engine:
         await self._wake.wait()
 
     def _woken(self, _task: asyncio.Task[_Walk]) -> None:
-        self._working -= 1
         self._wake.set()
 
     def outcome(self, walk: _Walk) -> list[FlowRow]:
@@ -210,6 +209,8 @@ class _Engine:
                 if gate is not None:
                     gate.leave(walk.number)
         finally:
+            # Not in the task's callback: that may come only after the task was seen to be done.
+            self._working -= 1
             for gate in self._gates:
                 if gate is not None:
                     gate.leave(walk.number)
