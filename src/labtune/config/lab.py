@@ -305,6 +305,12 @@ class TrainConfig(Section):
     precision: Literal["fp32", "bf16"] = Field(
         "bf16", description="Arithmetic of the matrix products; weights and optimiser stay in fp32."
     )
+    memory_gib: float | None = Field(
+        None,
+        gt=0,
+        description="Memory that training may fill on its device, in GiB; micro-batches are divided and "
+        "activations computed again until it fits. None = what is free when it starts.",
+    )
 
 
 class EvaluateConfig(Section):
