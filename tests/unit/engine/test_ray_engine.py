@@ -1,0 +1,186 @@
+"""A Ray cluster of two workers on this machine: the same results as in one process, also when workers die."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import psutil
+import pytest
+from benchmarks.simulated_teacher import TeacherConfig, TeacherProcess, teacher_process
+from tests.unit.engine.worker_code import Counter, refuse, square, square_or_die
+
+from labtune.artifact import read_manifest
+from labtune.config.engine import EngineConfig
+from labtune.engine.engines import open_engine
+from labtune.engine.site import Site
+from labtune.errors import BudgetReached, ConfigError, EngineError, ModelError
+from labtune.workflow.lab import Lab
+from labtune.workflow.run import run_lab
+from tests.unit.cli.small_lab import write_lab
+
+pytestmark = pytest.mark.ray
+
+TWO = "engine={kind: ray, workers: 2}"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cluster() -> Iterator[None]:
+    """One cluster for all tests: engines use and leave what their process has joined."""
+    ray = pytest.importorskip("ray")
+    ray.init("local", num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+    yield
+    ray.shutdown()
+
+
+@pytest.fixture
+def engine(tmp_path):
+    with open_engine(EngineConfig(kind="ray", workers=2), Site(tmp_path)) as opened:
+        yield opened
+
+
+class Killer(threading.Thread):
+    """Kills the first process that is found, as soon as there is one."""
+
+    def __init__(self, find: Callable[[], list[psutil.Process]]) -> None:
+        super().__init__(daemon=True)
+        self._find = find
+        self.victims: list[int] = []
+        self.start()
+
+    def run(self) -> None:
+        deadline = time.monotonic() + 60
+        while not self.victims and time.monotonic() < deadline:
+            for process in self._find()[:1]:
+                process.kill()
+                self.victims.append(process.pid)
+            time.sleep(0.02)
+
+
+def ray_workers(task: str) -> list[psutil.Process]:
+    """Worker processes below this one that are at this task."""
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            if process.cmdline()[:1] and process.cmdline()[0].startswith(f"ray::{task}"):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_shards_come_back_in_order_whoever_is_killed(engine, tmp_path):
+    assert list(engine.map(square, range(20))) == [n * n for n in range(20)]
+    pairs = [(n, tmp_path / "marker") for n in range(8)]
+    assert list(engine.map(square_or_die, pairs)) == [n * n for n in range(8)]
+    assert (tmp_path / "marker").exists()
+
+
+def test_what_a_worker_raises_arrives_as_it_was(engine):
+    with pytest.raises(ModelError, match="shard 7 is unusable") as caught:
+        list(engine.map(refuse, [7]))
+    assert (type(caught.value), caught.value.hint) == (ModelError, "mend it")
+
+
+def test_hosts_are_made_anew_when_their_worker_is_killed(engine, tmp_path):
+    with engine.host([partial(Counter, 10), Counter]) as (first, second):
+        assert first.call("process").result() not in {second.call("process").result(), os.getpid()}
+        assert first.call("add", 1).result() == 11
+        assert first.call("die", tmp_path / "marker").result() == "alive"
+        assert first.call("add", 1).result() == 11
+        assert second.call("add_elsewhere", first, 1).result() == 12
+        with pytest.raises(ModelError, match="stuck"):
+            first.call("fail").result()
+
+
+def test_a_worker_that_always_dies_is_an_engine_error(tmp_path):
+    with open_engine(EngineConfig(kind="ray", workers=2, restarts=0), Site(tmp_path)) as engine:
+        with pytest.raises(EngineError, match="lost too often"):
+            list(engine.map(square_or_die, [(3, tmp_path / "marker")]))
+
+
+def test_an_address_of_a_ray_client_is_refused(tmp_path, monkeypatch):
+    import ray
+
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    with pytest.raises(ConfigError, match="Ray client"):
+        with open_engine(EngineConfig(kind="ray", address="ray://head:10001"), Site(tmp_path)):
+            pass
+
+
+BUILTIN = json.dumps({"generate": {"phrasings": 6, "skill_variants": 2}})
+
+
+def generated(root: Path, *overrides: str, budget: str = "") -> str:
+    """The content hash of the data set that `labtune generate` makes."""
+    run_lab(Lab.open(root, overrides=overrides, budget=budget), until="generate")
+    manifest = read_manifest(root / "runs" / "latest" / "generate")
+    assert manifest is not None
+    return manifest.id
+
+
+def test_local_and_ray_generate_the_same_data_set_also_when_a_worker_is_killed(tmp_path):
+    here = generated(write_lab(tmp_path / "here", 6, BUILTIN))
+    root = write_lab(tmp_path / "there", 6, BUILTIN)
+    killer = Killer(lambda: ray_workers("labtune-shard"))
+    assert generated(root, TWO) == here
+    assert killer.victims
+    # The lab's engine is not part of what a stage depends on.
+    report = run_lab(Lab.open(root), until="generate")
+    assert report.nothing_done
+
+
+def with_teacher(url: str, **endpoint: object) -> str:
+    teacher = {"endpoint": url, "model": "simulated-teacher", **endpoint}
+    return json.dumps({"teacher": teacher, "generate": {"pipeline": "simple", "target": 12, "rounds": 2}})
+
+
+def asking(teacher: TeacherProcess) -> list[psutil.Process]:
+    """Worker processes that are connected with the teacher, when it has answered a few requests."""
+    if teacher.stats()["answered"] < 5:
+        return []
+    port = int(teacher.url.split(":")[2].split("/")[0])
+    found = []
+    for process in ray_workers("_Hosted"):
+        try:
+            if any(link.raddr and link.raddr.port == port for link in process.net_connections()):
+                found.append(process)
+        except psutil.Error:
+            continue
+    return found
+
+
+def test_workers_ask_a_teacher_and_nothing_is_paid_twice_when_one_is_killed(tmp_path):
+    with teacher_process(TeacherConfig(latency_ms=30)) as teacher:
+        here = generated(write_lab(tmp_path / "here", 3, with_teacher(teacher.url, max_concurrency=4)))
+        total = teacher.stats()["answered"]
+        teacher.reset()
+        root = write_lab(tmp_path / "there", 3, with_teacher(teacher.url, max_concurrency=4))
+        killer = Killer(lambda: asking(teacher))
+        assert generated(root, TWO) == here
+        assert killer.victims
+        stats = teacher.stats()
+        # The kill may cost what its worker had in flight, a half of the four slots; each asks for itself once.
+        assert stats["answered_twice"] <= 2
+        assert total <= stats["answered"] <= total + 2 + 6
+        assert stats["most_active"] <= 4
+        manifest = read_manifest(root / "runs" / "latest" / "generate")
+        assert manifest.counts["requests"] >= total - 6
+
+
+def test_a_budget_holds_over_all_workers_and_the_same_command_goes_on(tmp_path):
+    with teacher_process(TeacherConfig()) as teacher:
+        here = generated(write_lab(tmp_path / "here", 2, with_teacher(teacher.url)))
+        root = write_lab(tmp_path / "there", 2, with_teacher(teacher.url))
+        teacher.reset()
+        with pytest.raises(BudgetReached, match="every reply is kept"):
+            generated(root, TWO, budget="9ktok")
+        used = teacher.stats()
+        assert 0 < used["prompt_tokens"] + used["completion_tokens"] <= 9000
+        assert generated(root, TWO) == here
+        assert teacher.stats()["answered_twice"] == 0
