@@ -21,13 +21,18 @@ Event = dict[str, Json]
 class Journal:
     """Events of one training, in order."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, writes: bool = True) -> None:
         """Read `path` when it exists; a last line cut off by a crash is removed.
+
+        Args:
+            path: the file.
+            writes: False in a process that only remembers what another one writes.
 
         Raises:
             DataError: a line in the middle is not JSON.
         """
         self._path = path
+        self._writes = writes
         self._events: list[Event] = []
         self._known: set[tuple[Json, Json, Json]] = set()
         if path.exists():
@@ -42,13 +47,17 @@ class Journal:
         if _identity(event) in self._known:
             return
         event |= fields
+        if self._writes:
+            self._write(event)
+        self._remember(event)
+
+    def _write(self, event: Event) -> None:
         line = json.dumps(event, ensure_ascii=False) + "\n"
         self._path.parent.mkdir(parents=True, exist_ok=True)
         with self._path.open("ab") as stream:
             stream.write(line.encode())
             stream.flush()
             os.fsync(stream.fileno())
-        self._remember(event)
 
     def find(self, kind: str, *, phase: str | None = None) -> Iterator[Event]:
         """Events of a kind (and phase), in order."""

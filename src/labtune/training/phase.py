@@ -19,6 +19,7 @@ from labtune.errors import TrainingError
 from labtune.models.hf import HfChatModel
 from labtune.models.quiet import no_warnings
 from labtune.training import checkpoints
+from labtune.training.distributed import gang, whole_model
 from labtune.training.journal import Journal
 from labtune.training.methods.method import Method
 from labtune.training.plan import PhasePlan
@@ -68,7 +69,7 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
         TrainingError: the loss is not a number any more.
     """
     folder = work.root / plan.name
-    resume = checkpoints.latest_resume_point(folder)
+    resume = gang().by_the_first(checkpoints.latest_resume_point, folder)
     start = checkpoints.step_of(resume) if resume else 0
     work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
     work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
@@ -92,6 +93,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: PhaseTrainer, plan: PhasePlan, work: PhaseWork) -> None:
         self._trainer, self._plan, self._work = trainer, plan, work
+        self._us = gang()
         self._losses: list[float] = []
         self._lengths, self._trained = plan.rows.lengths, plan.rows.trained
         self._done: list[float] = []
@@ -118,7 +120,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         return self._plan.micro_batch * self._plan.accumulation
 
     def _note_loss(self, step: int) -> None:
-        loss = self._trainer.take_loss()
+        loss = self._us.mean(self._trainer.take_loss())
         if not math.isfinite(loss):
             raise TrainingError(
                 f"the loss became {loss} in step {step} of phase {self._plan.name}",
@@ -136,18 +138,24 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
     def _evaluate(self, step: int) -> None:
         work, phase = self._work, self._plan.name
         known = {event["step"]: event["score"] for event in work.journal.find("evaluation", phase=phase)}
-        score = float(cast(float, known[step])) if step in known else work.judge(self._trainer.model)
+        # All processes have to help to put a model together that they share out.
+        model = whole_model(self._trainer.model, work.method.blueprint.build)
+        score = float(cast(float, known[step])) if step in known else self._us.by_the_first(work.judge, model)
         before = [float(cast(float, known[at])) for at in self._plan.evaluations if at < step]
         best = _replaces(score, before, work.config.tolerance)
-        if best and not checkpoints.best_folder(work.root, phase, step).exists():
-            model, keep = self._trainer.model, work.method.keep
-            checkpoints.save_best(work.root, phase, step, lambda folder: keep(folder, model))
+        if best:
+            self._us.by_the_first(self._keep, step, model)
         work.journal.append("evaluation", phase=phase, step=step, score=score, best=best)
         if best:
-            checkpoints.drop_other_best(work.root, phase, step)
+            self._us.by_the_first(checkpoints.drop_other_best, work.root, phase, step)
         work.progress.pause()
         work.emit("train.evaluation", {"phase": phase, "step": step, "score": score, "best": best})
         self._done = [*before, score]
+
+    def _keep(self, step: int, model: Any) -> None:
+        work, phase = self._work, self._plan.name
+        if not checkpoints.best_folder(work.root, phase, step).exists():
+            checkpoints.save_best(work.root, phase, step, lambda folder: work.method.keep(folder, model))
 
     def _ends(self) -> bool:
         """True after `patience` evaluations without a better score."""

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from labtune.artifact import Dataset, content_hash, file_hash, read_json, write_json, write_text
 from labtune.config.lab import TrainConfig
@@ -18,6 +18,9 @@ from labtune.models.hf import HfChatModel, check_vocabulary, load_tokenizer, sto
 from labtune.models.template import check_template, show_example
 from labtune.training.journal import Journal
 from labtune.types import Json, RunContext, StageOutcome
+
+if TYPE_CHECKING:
+    from labtune.training.distributed import Gang
 
 JOURNAL = "journal.jsonl"
 METRICS = "metrics.json"
@@ -58,6 +61,7 @@ def train(
         import trl  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError.for_extra("trl", "train") from error
+    from labtune.training.distributed import gang
     from labtune.training.methods.choice import make_method
     from labtune.training.methods.method import Tuning
     from labtune.training.plan import plan_phases
@@ -69,20 +73,22 @@ def train(
     device = choose(config.device, here)
     check_precision(config.precision, device, here)
     method = make_method(Tuning(student, config, torch.device(device), run.seed))
-    journal = _open_journal(run.out_dir, _fingerprint(dataset, config, run.seed, student))
-    if (done := journal.last("end")) is not None and (run.out_dir / MODEL).is_dir():
-        shutil.rmtree(run.out_dir / RESUME, ignore_errors=True)
+    us = gang()
+    journal = _open_journal(run.out_dir, _fingerprint(dataset, config, run.seed, student), us)
+    if us.share((done := journal.last("end")) is not None and (run.out_dir / MODEL).is_dir()):
+        assert done is not None, "all processes read the same journal"
+        us.by_the_first(shutil.rmtree, run.out_dir / RESUME, ignore_errors=True)
         return _outcome(cast(dict[str, Json], done["counts"]))
     phases = {
         name: read_rows(dataset, name, tokenizer, max_length=config.max_length) for name in dataset.phases()
     }
     chat = next((rows.first for rows in phases.values() if rows.first), None)
     example = show_example(check_template(tokenizer, chat) if chat else check_template(tokenizer))
-    write_text(run.out_dir / EXAMPLE, example + "\n")
+    us.by_the_first(write_text, run.out_dir / EXAMPLE, example + "\n")
     plans = plan_phases(phases, config, run.seed)
     run.emit("train.plan", _plan_event(plans))
     run.emit("train.example", {"text": example})
-    return _train_phases(_Job(config, run, student, select, journal, method, tokenizer), plans)
+    return _train_phases(_Job(config, run, student, select, journal, method, tokenizer, us), plans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +100,16 @@ class _Job:
     journal: Journal
     method: Any
     tokenizer: Any
+    us: Gang
 
 
 def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
-    from labtune.training.checkpoints import best_folder, save_folder
+    from labtune.training.checkpoints import best_folder
     from labtune.training.phase import Judge, PhaseWork, run_phase
     from labtune.training.progress import Progress
     from labtune.training.trainer import Student
 
-    method, tokenizer = job.method, job.tokenizer
+    method, tokenizer, us = job.method, job.tokenizer, job.us
     root = job.run.out_dir / RESUME
     work = PhaseWork(
         config=job.config,
@@ -126,17 +133,28 @@ def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
             del model
             # A trainer and its model refer to each other; the next phase needs their memory.
             gc.collect()
-        shutil.rmtree(root / plan.name, ignore_errors=True)
-        for earlier in plans[:number]:
-            for path in (root / "best").glob(f"{earlier.name}-*"):
-                shutil.rmtree(path)
+        us.by_the_first(_clear, root, plan.name, [earlier.name for earlier in plans[:number]])
     assert best is not None, "a dataset has phases"
-    shipped = method.finished(best)
-    _prepare_shipping(shipped, tokenizer)
-    save_folder(job.run.out_dir / MODEL, shipped, tokenizer)
+    us.by_the_first(_ship, job, best)
     counts = _finish(job, plans, work)
-    shutil.rmtree(root)
+    us.by_the_first(shutil.rmtree, root)
     return _outcome(counts)
+
+
+def _clear(root: Path, phase: str, earlier: list[str]) -> None:
+    """Delete what a finished phase leaves behind, and the best weights of the phases before it."""
+    shutil.rmtree(root / phase, ignore_errors=True)
+    for name in earlier:
+        for path in (root / "best").glob(f"{name}-*"):
+            shutil.rmtree(path)
+
+
+def _ship(job: _Job, best: Path) -> None:
+    from labtune.training.checkpoints import save_folder
+
+    shipped = job.method.finished(best)
+    _prepare_shipping(shipped, job.tokenizer)
+    save_folder(job.run.out_dir / MODEL, shipped, job.tokenizer)
 
 
 def _prepare_shipping(model: Any, tokenizer: Any) -> None:
@@ -178,7 +196,7 @@ def _finish(job: _Job, plans: list[Any], work: Any) -> dict[str, Json]:
         "peak_memory_mib": _peak_memory_mib(),
         "resumed": any(journal.find("resumed")),
     }
-    write_json(job.run.out_dir / METRICS, metrics)
+    job.us.by_the_first(write_json, job.run.out_dir / METRICS, metrics)
     journal.append("end", counts=counts)
     return counts
 
@@ -220,8 +238,17 @@ def _fingerprint(dataset: Dataset, config: TrainConfig, seed: int, student: Path
     return content_hash(config.model_dump(), seed, [[path.name, file_hash(path)] for path in files])
 
 
-def _open_journal(folder: Path, fingerprint: str) -> Journal:
+def _open_journal(folder: Path, fingerprint: str, us: Gang) -> Journal:
     """The journal of the attempt that lies in `folder`, or a new one when it was another training's."""
+    journal = _own_journal(folder, fingerprint) if us.is_first else None
+    us.wait()
+    if journal is None:
+        journal = Journal(folder / JOURNAL, writes=False)
+    us.wait()
+    return journal
+
+
+def _own_journal(folder: Path, fingerprint: str) -> Journal:
     journal = Journal(folder / JOURNAL)
     begun = journal.last("begin")
     if begun is None or begun["fingerprint"] != fingerprint:

@@ -1,0 +1,117 @@
+"""What changes when several processes tune together: who writes, what all agree on, which packs are whose.
+
+Every process runs the same code and takes the same decisions: whatever only the first can know (a score, a
+file) it shares. Each optimiser step trains the packs that one process would train, dealt out to all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import distributed
+from torch.distributed.tensor import DTensor
+
+from labtune.training.packing import Pack
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, slots=True)
+class Gang:
+    """The processes that tune together; alone without torch.distributed."""
+
+    rank: int = 0
+    size: int = 1
+
+    @property
+    def is_first(self) -> bool:
+        """Whether this process writes and judges."""
+        return self.rank == 0
+
+    def share(self, value: T) -> T:
+        """The first process's value, on all."""
+        if self.size == 1:
+            return value
+        box = [value if self.is_first else None]
+        distributed.broadcast_object_list(box, src=0)
+        return box[0]  # type: ignore[return-value]
+
+    def mean(self, value: float) -> float:
+        """Mean over all processes."""
+        if self.size == 1:
+            return value
+        values = [0.0] * self.size
+        distributed.all_gather_object(values, value)
+        return sum(values) / self.size
+
+    def by_the_first(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Have the first process call a function; the others wait for its result, which all get."""
+        return self.share(function(*args, **kwargs) if self.is_first else None)  # type: ignore[return-value]
+
+    def wait(self) -> None:
+        """Go on when all are here."""
+        if self.size > 1:
+            self.share(None)
+            self.mean(0.0)
+
+
+def gang() -> Gang:
+    """The gang that this process belongs to."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return Gang()
+    return Gang(distributed.get_rank(), distributed.get_world_size())
+
+
+@dataclass(frozen=True, slots=True)
+class Hand:
+    """What one process trains: in each step `accumulation` micro-batches of `micro_batch` packs.
+
+    An empty pack stands where there is nothing left to train.
+    """
+
+    packs: list[Pack]
+    micro_batch: int
+    accumulation: int
+
+
+def deal(packs: Sequence[Pack], micro_batch: int, accumulation: int, us: Gang) -> Hand:
+    """Deal out the packs of each step, one after the other, so that all processes have equally many.
+
+    Args:
+        packs: those of all steps; a step has `micro_batch * accumulation`, the last may have fewer.
+        micro_batch: packs that go through one process's model at once, at most.
+        accumulation: micro-batches of a step in one process alone.
+        us: who deals, among how many.
+    """
+    if us.size == 1:
+        return Hand(list(packs), micro_batch, accumulation)
+    per_step = micro_batch * accumulation
+    most = -(-per_step // us.size)
+    rounds = -(-most // micro_batch)
+    at_once = -(-most // rounds)
+    mine: list[Pack] = []
+    for start in range(0, len(packs), per_step):
+        own = list(packs[start : start + per_step][us.rank :: us.size])
+        mine += own + [[] for _ in range(rounds * at_once - len(own))]
+    return Hand(mine, at_once, rounds)
+
+
+def whole_model(model: Any, build: Callable[[dict[str, torch.Tensor]], Any]) -> Any:
+    """The model in one piece, in the first process: itself, or for one that is shared out (FSDP2) a copy.
+
+    All processes have to ask; `build` makes a model of weights by their names.
+    """
+    weights: dict[str, Any] = {}
+    shared_out = False
+    for name, value in model.state_dict().items():
+        if isinstance(value, DTensor):
+            shared_out = True
+            value = value.full_tensor().cpu()
+        weights[name] = value
+    if not shared_out:
+        return model
+    return build(weights) if gang().is_first else None
