@@ -118,7 +118,7 @@ def shape_of(config: Any) -> Shape:
         tied=bool(config.tie_word_embeddings),
         scales=_scales(config) if layout.name == "granite" else {},
         scaling=_scaling(config, rope, int(head_dim * share)),
-        ropeless=getattr(config, "position_embedding_type", "rope") not in ("rope", None),
+        ropeless=getattr(config, "position_embedding_type", "rope") != "rope",
         notes=notes,
     )
     _check(config, shape)
