@@ -10,32 +10,53 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labtune.cli.compare import compare
 from labtune.cli.presenter import present
-from labtune.cli.text import has_colours, printable
+from labtune.cli.text import has_colours, one_line, printable
 from labtune.errors import LabtuneError, UserError
 from labtune.types import Message
 
 if TYPE_CHECKING:
-    from labtune.models.hf import HfChatModel
     from labtune.protocols import Sampling
+    from labtune.serving.conversations import ConversationStore
     from labtune.serving.session import ChatSession
+    from labtune.workflow.voices import Voice, Voices
 
 HELP = """\
-/help           this list
-/new            forget the conversation; the system prompt stays
-/retry          ask the last question again, with chance in the answer
-/model [NAME]   say which model is live, or switch: tuned, base, a run's number
-/system [TEXT]  show or set the system prompt; /system - removes it
-/save FILE      write the conversation, as JSON if FILE ends in .json
-/quit           leave; Ctrl-D does too
+/help             this list
+/new              a new conversation; the system prompt stays
+/retry            ask the last question again, with chance in the answer
+/model [NAME]     say which model is live, or switch: tuned, base, a run's
+                  number, a path, a URL, served (by labtune serve)
+/compare [TEXT]   base and live model side by side: TEXT, or the last
+                  question again; the conversation stays as it is
+/system [TEXT]    show or set the system prompt; /system - removes it
+/save NAME        keep the conversation under a name, from now on every turn
+/load NAME        go on with a kept conversation
+/sessions         list the kept conversations
+/export FILE      write the conversation, as JSON if FILE ends in .json
+/quit             leave; Ctrl-D does too
 Ctrl-C stops an answer. A line that ends in \\ goes on in the next; so does
 Esc Enter."""
 
-COMMANDS = ("/help", "/model", "/new", "/quit", "/retry", "/save", "/system")
+COMMANDS = (
+    "/compare",
+    "/export",
+    "/help",
+    "/load",
+    "/model",
+    "/new",
+    "/quit",
+    "/retry",
+    "/save",
+    "/sessions",
+    "/system",
+)
 
 RETRY_TEMPERATURE = 0.7
+TITLE_COLUMNS = 60
 
-Load = Callable[[str], "tuple[HfChatModel, str]"]
+Write = Callable[[str], None]
 
 
 @dataclass(slots=True)
@@ -44,21 +65,23 @@ class Repl:
 
     Args:
         session: the conversation.
-        model: who answers.
-        live: which model of which run that is, in one line.
+        voice: who answers.
+        voices: opens others.
         sampling: how answers are decoded.
-        load: loads another model by name, for `/model NAME`.
+        store: conversations that are kept.
+        kept: name under which this one is kept, every turn; None = it is not.
     """
 
     session: ChatSession
-    model: HfChatModel
-    live: str
+    voice: Voice
+    voices: Voices
     sampling: Sampling
-    load: Load
+    store: ConversationStore
+    kept: str | None = None
     asked: list[tuple[str, str]] = field(default_factory=list)
     retries: int = 0
 
-    def run(self, lines: Iterator[str], write: Callable[[str], None]) -> None:
+    def run(self, lines: Iterator[str], write: Write) -> None:
         """Serve lines until they end or `/quit` comes. A user's mistake is shown and the chat goes on."""
         for line in lines:
             text = line.strip()
@@ -71,28 +94,68 @@ class Repl:
             except LabtuneError as error:
                 present(error.message, error.hint)
 
-    def say(self, question: str, write: Callable[[str], None]) -> str:
+    def say(self, question: str, write: Write) -> str:
         """Ask the model, stream its answer to `write`, and return it. Ctrl-C keeps what came so far."""
         prompt = self.session.ask(question)
         if prompt.dropped:
             write(f"({prompt.dropped} earlier messages no longer fit the context and were left out)\n")
+        self._keep()
         pieces: list[str] = []
+        stream = self.voice.speaker.stream(prompt.messages, self.sampling)
         try:
-            for piece in self.model.stream(prompt.messages, self.sampling):
+            for piece in stream:
                 pieces.append(piece)
                 write(printable(piece))
         except KeyboardInterrupt:
             write(" (stopped)")
         except LabtuneError:
             self.session.take_back()
+            self._keep()
             raise
+        finally:
+            stream.close()
         write("\n")
         answer = "".join(pieces)
         self.session.answer(answer)
         self.asked.append((question, answer))
+        self._keep()
         return answer
 
-    def _obey(self, text: str, write: Callable[[str], None]) -> None:
+    def resume(self, name: str, write: Write) -> None:
+        """Go on with the conversation kept under `name`; from now on every turn is kept there."""
+        found = self.store.load(name)
+        self.session.system = found.system
+        self.session.turns[:] = found.turns
+        self.kept = name
+        questions = sum(turn.role == "user" for turn in found.turns)
+        write(f"{name}: {questions} questions so far\n")
+        if found.unanswered is not None:
+            write(f"the last one was not answered: {one_line(found.unanswered, TITLE_COLUMNS)}\n")
+        if found.live != self.voice.live:
+            write(f"it was held with {printable(found.live)}; now {printable(self.voice.live)} answers\n")
+
+    def keep_as(self, name: str) -> Path:
+        """Keep the conversation under `name`, every turn from now on.
+
+        Raises:
+            UserError: another conversation has this name.
+        """
+        if name != self.kept and self.store.path(name).exists():
+            raise UserError(
+                f"there is a conversation {name!r} already", hint=f"/load {name}, or choose another name"
+            )
+        self.kept = name
+        path = self._keep()
+        assert path is not None
+        return path
+
+    def _keep(self) -> Path | None:
+        if self.kept is None:
+            return None
+        session = self.session
+        return self.store.save(self.kept, system=session.system, turns=session.turns, live=self.voice.live)
+
+    def _obey(self, text: str, write: Write) -> None:
         command, _, rest = text.partition(" ")
         rest = rest.strip()
         match command:
@@ -100,19 +163,42 @@ class Repl:
                 write(HELP + "\n")
             case "/new":
                 self.session.restart()
+                self.kept = None
                 write("a new conversation\n")
             case "/retry":
                 self._retry(write)
             case "/model":
                 self._switch(rest, write)
+            case "/compare":
+                self._compare(rest, write)
             case "/system":
                 self._set_system(rest, write)
+            case _:
+                self._obey_about_files(command, rest, write)
+
+    def _obey_about_files(self, command: str, rest: str, write: Write) -> None:
+        match command:
             case "/save":
-                self._save(rest, write)
+                if not rest and self.kept is None:
+                    raise UserError("/save wants a name", hint="/save monday")
+                write(
+                    f"kept as {rest or self.kept}: {printable(str(self.keep_as(rest or str(self.kept))))}\n"
+                )
+            case "/load":
+                if not rest:
+                    raise UserError("/load wants a name", hint=self._kept_names())
+                self.resume(rest, write)
+            case "/sessions":
+                write(self._kept_names() + "\n")
+            case "/export":
+                self._export(rest, write)
             case _:
                 raise UserError(f"there is no command {command!r}", hint="/help lists the commands")
 
-    def _retry(self, write: Callable[[str], None]) -> None:
+    def _kept_names(self) -> str:
+        return f"kept conversations: {', '.join(self.store.names()) or 'none yet'}"
+
+    def _retry(self, write: Write) -> None:
         question = self.session.take_back()
         if question is None:
             raise UserError("nothing was asked yet")
@@ -127,20 +213,34 @@ class Repl:
         finally:
             self.sampling = usual
 
-    def _switch(self, name: str, write: Callable[[str], None]) -> None:
+    def _switch(self, name: str, write: Write) -> None:
         if name:
-            self.model, self.live = self.load(name)
-            self.session.adopt(self.model)
-        write(f"{printable(self.live)}\n")
+            self.voice = self.voices.open(name)
+            self.voices.keep_only(name)
+            self.session.adopt(self.voice.speaker)
+        write(f"{printable(self.voice.live)}\n")
 
-    def _set_system(self, text: str, write: Callable[[str], None]) -> None:
+    def _compare(self, text: str, write: Write) -> None:
+        from labtune.workflow.voices import pair_to_compare
+
+        question, turns = text, list(self.session.turns)
+        if not question:
+            last = self.session.last_question()
+            if last is None:
+                raise UserError("nothing was asked yet", hint="/compare TEXT asks both models")
+            question, turns = last, turns[: self.session.place_of_last()]
+        pair = [self.voices.open(name) for name in pair_to_compare(self.voice.name)]
+        compare(pair, replace(self.session, turns=turns), question, self.sampling, write)
+
+    def _set_system(self, text: str, write: Write) -> None:
         if text:
             self.session.system = None if text == "-" else text
+            self._keep()
         write(f"system prompt: {printable(self.session.system or 'none')}\n")
 
-    def _save(self, name: str, write: Callable[[str], None]) -> None:
+    def _export(self, name: str, write: Write) -> None:
         if not name:
-            raise UserError("/save wants a file", hint="/save chat.md")
+            raise UserError("/export wants a file", hint="/export chat.md")
         path = Path(name).expanduser()
         try:
             with path.open("x", encoding="utf-8") as stream:
@@ -149,7 +249,7 @@ class Repl:
             raise UserError(f"{path} exists already", hint="choose another name") from error
         except OSError as error:
             raise UserError(f"{path} cannot be written: {error.strerror}") from error
-        write(f"saved {printable(str(path))}\n")
+        write(f"wrote {printable(str(path))}\n")
 
 
 def _transcript(messages: tuple[Message, ...], *, as_json: bool) -> str:

@@ -83,6 +83,16 @@ class ChatSession:
                 return turn.content
         return None
 
+    def last_question(self) -> str | None:
+        """The question that was asked last."""
+        place = self.place_of_last()
+        return None if place is None else self.turns[place].content
+
+    def place_of_last(self) -> int | None:
+        """Where among the turns the last question stands."""
+        places = [index for index, turn in enumerate(self.turns) if turn.role == "user"]
+        return places[-1] if places else None
+
     def restart(self) -> None:
         """Forget all turns; the system prompt stays."""
         self.turns.clear()

@@ -17,7 +17,7 @@ student: builtin:nano      # or a local folder, or a hub id
 recipe: lab                # knowledge-short, knowledge-long, skills, each with replay
 exam: {from_seeds: 0.2}    # share of each leaf's seed questions kept for the exam
 """
-_IGNORE = "runs/\n.labtune/\n"
+_IGNORE = "runs/\n.labtune/\nchats/\n"
 _ROOTS = ("knowledge", "compositional_skills", "foundational_skills")
 
 

@@ -85,7 +85,7 @@ def test_one_question_as_json_names_model_and_run(lab: Path, chat: Chat) -> None
 
 
 def test_lines_from_a_pipe_are_a_conversation(lab: Path, chat: Chat) -> None:
-    lines = "One?\n\nTwo \\\nand a half?\n/system be brief\n/save talk.json\n/model\n/quit\nnever asked\n"
+    lines = "One?\n\nTwo \\\nand a half?\n/system be brief\n/export talk.json\n/model\n/quit\nnever asked\n"
     result = chat(stdin=lines)
     assert result.returncode == 0, result.stderr
     saved = json.loads((lab / "talk.json").read_text())["messages"]
@@ -95,7 +95,7 @@ def test_lines_from_a_pipe_are_a_conversation(lab: Path, chat: Chat) -> None:
         "One?",
         "Two \nand a half?",
     ]
-    assert result.stdout.endswith(f"saved talk.json\n{lab / 'student'} tuned in run 0001\n")
+    assert result.stdout.endswith(f"wrote talk.json\n{lab / 'student'} tuned in run 0001\n")
 
 
 def test_a_conversation_as_json_is_one_document(lab: Path, chat: Chat) -> None:
@@ -106,13 +106,13 @@ def test_a_conversation_as_json_is_one_document(lab: Path, chat: Chat) -> None:
 
 def test_mistakes_in_a_conversation_are_told_and_it_goes_on(lab: Path, chat: Chat) -> None:
     existing = lab / "labtune.yaml"
-    lines = f"/nonsense\n/retry\n/save\n/save {existing}\n/model 0007\n{'long ' * 300}\nShort?\n/new\n"
+    lines = f"/nonsense\n/retry\n/export\n/export {existing}\n/model 0007\n{'long ' * 300}\nShort?\n/new\n"
     result = chat(stdin=lines)
     assert result.returncode == 0
     errors = [line for line in result.stderr.splitlines() if line.startswith("error: ")]
     assert errors[0] == "error: there is no command '/nonsense'"
     assert errors[1] == "error: nothing was asked yet"
-    assert errors[2] == "error: /save wants a file"
+    assert errors[2] == "error: /export wants a file"
     assert errors[3] == f"error: {existing} exists already"
     assert errors[4].startswith("error: there is no run '0007'")
     assert "(256 of context, 6 kept for the answer)" in errors[5]
@@ -121,7 +121,7 @@ def test_mistakes_in_a_conversation_are_told_and_it_goes_on(lab: Path, chat: Cha
 
 
 def test_retry_asks_again_in_place_of_the_old_turn(lab: Path, chat: Chat) -> None:
-    chat(stdin="One?\n/retry\n/save retried.json\n")
+    chat(stdin="One?\n/retry\n/export retried.json\n")
     saved = json.loads((lab / "retried.json").read_text())["messages"]
     assert [message["role"] for message in saved] == ["user", "assistant"]
     assert saved[0]["content"] == "One?"
