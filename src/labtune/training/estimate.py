@@ -1,23 +1,27 @@
 """Memory and arithmetic of a training, before anything is loaded: sums over the student's shapes.
 
-What is counted is what this package's training holds: weights and optimiser in fp32, matrix products in bf16
-or fp32, a copy of the starting weights where the optimiser draws back to them, a copy for the development
-exam. The rules and how far they are from measured peaks stand in docs/fit.md.
+What is counted is what this package's training holds: tuned weights and optimiser in fp32, matrix products in
+bf16 or fp32, the starting weights where the optimiser draws back to them, and between steps the plain model
+that takes the development exam. The rules, and how far they are from measured peaks, stand in docs/fit.md.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
+from labtune.config.defaults import ADAPTERS
 from labtune.config.lab import TrainConfig
-from labtune.training.anatomy import Anatomy
+from labtune.training.anatomy import Anatomy, Matrix
 
 Method = Literal["full", "lora", "dora", "qlora", "osft"]
 Device = Literal["cpu", "cuda", "mps"]
 
 _ADAM = 8
 """Bytes of AdamW's two moments, fp32, for each tuned parameter."""
+
+_CHUNK = {"cpu": 1 << 21, "cuda": 1 << 27}
+"""Logits held at once, as models/head.py has it."""
 
 _QUANTISED = 0.516
 """Bytes of a 4-bit weight with its constants: 4.127 bits with double quantisation (Dettmers et al. 2023)."""
@@ -71,50 +75,59 @@ class Batch:
     """What goes through the student at once.
 
     Attributes:
-        tokens: padded tokens of a micro-batch.
-        width: tokens of its widest pack.
+        tokens: of a micro-batch, a line of rows.
+        longest: tokens of its longest row.
         trained: positions whose next token the loss counts.
     """
 
     tokens: int
-    width: int
+    longest: int
     trained: int
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Bytes on the training device, by what they are for; together they are the peak."""
+    """Bytes on the training device, by what they are for.
+
+    Attributes:
+        weights: of the student and of what the method adds.
+        gradients: of what is tuned.
+        optimizer: its moments.
+        copies: the starting weights, where training draws back to them.
+        casts: weights in bf16 and other working copies of them.
+        activations: what the forward pass leaves for the backward pass, and the widest layer's gradients.
+        logits: what the loss works with.
+        exam: the plain model that is examined between steps, when gradients and activations are gone.
+    """
 
     weights: int
     gradients: int
     optimizer: int
-    casts: int
     copies: int
+    casts: int
     activations: int
     logits: int
+    exam: int
 
     @property
     def total(self) -> int:
-        """All of it."""
-        return sum(int(getattr(self, one.name)) for one in fields(self))
-
-    @property
-    def fixed(self) -> int:
-        """What no smaller micro-batch saves."""
-        return self.total - self.activations - self.logits
+        """The peak: the larger of a step and an exam, on top of what stays."""
+        step = self.gradients + self.casts + self.activations + self.logits
+        return self.weights + self.optimizer + self.copies + max(step, self.exam)
 
 
 def estimate(student: Anatomy, course: Course, batch: Batch) -> Memory:
-    """Peak memory of an optimiser step (the development exam between steps stays below it)."""
+    """Peak memory of a training that sends `batch` through `student`."""
     tuned = tuned_parameters(student, course)
     return Memory(
         weights=_weights(student, course),
         gradients=4 * tuned,
         optimizer=_optimizer(student, course, tuned),
+        copies=4 * student.parameters if course.anchored else 0,
         casts=_casts(student, course),
-        copies=_copies(student, course),
         activations=_activations(student, course, batch),
         logits=_logits(student, course, batch),
+        exam=4 * student.parameters,
     )
 
 
@@ -123,97 +136,109 @@ def tuned_parameters(student: Anatomy, course: Course) -> int:
     if course.method == "full":
         return student.parameters
     if course.method == "osft":
-        return sum(
-            (one.outputs + one.inputs + 1) * _free(one.outputs, one.inputs, course) * one.experts
-            for one in student.matrices
-        )
-    adapters = sum(course.rank * (one.outputs + one.inputs) for one in student.matrices if one.experts == 1)
-    lengths = sum(one.outputs for one in student.matrices if one.experts == 1)
-    return adapters + (lengths if course.method == "dora" else 0)
+        return sum((one.outputs + one.inputs + 1) * _free(one, course) for one in _wrapped(student))
+    length = 1 if course.method == "dora" else 0
+    return sum(course.rank * (one.outputs + one.inputs) + length * one.outputs for one in _wrapped(student))
 
 
-def flops_per_token(student: Anatomy, course: Course, width: int) -> float:
-    """Floating-point operations of training one token in a pack of `width`.
+def flops_per_token(student: Anatomy, course: Course, longest: int) -> float:
+    """Floating-point operations of training one token of a row of `longest` tokens.
 
     Two for each parameter a token meets in the forward pass, twice that in the backward pass when the weights
     are tuned and once when only what flows through them is; attention adds its two products over half the
-    pack (the other half is masked). Source: Kaplan et al. 2020 (6N), Chowdhery et al. 2022 appendix B.
+    row (the other half is masked). Source: Kaplan et al. 2020 (6N), Chowdhery et al. 2022 appendix B.
     """
-    attention = student.attention_layers * 2 * student.heads * student.head_dim * width
+    attention = student.attention_layers * 2 * student.heads * student.head_dim * longest
     forward = 2 * student.active + attention
     backward = forward if course.method in ("lora", "dora", "qlora") else 2 * forward
     again = forward if course.checkpointing else 0
     return float(forward + backward + again)
 
 
-def _free(outputs: int, inputs: int, course: Course) -> int:
-    directions = min(outputs, inputs)
-    return directions - round(course.preserve * directions)
+def _free(matrix: Matrix, course: Course) -> int:
+    """Directions of a matrix that osft tunes."""
+    directions = min(matrix.outputs, matrix.inputs)
+    return directions - int(course.preserve * directions)
+
+
+def _wrapped(student: Anatomy) -> list[Matrix]:
+    """What adapters and osft can wrap: layers of their own, not experts that share a tensor."""
+    return [one for one in student.matrices if one.experts == 1]
 
 
 def _weights(student: Anatomy, course: Course) -> int:
-    matrices = sum(one.size for one in student.matrices)
-    rest = student.parameters - matrices
-    if course.method == "qlora":
-        return int(_QUANTISED * matrices) + 4 * rest + 4 * tuned_parameters(student, course)
-    if course.method in ("lora", "dora"):
-        return 4 * (student.parameters + tuned_parameters(student, course))
+    if course.method == "full":
+        return 4 * student.parameters
+    tuned = 4 * tuned_parameters(student, course)
     if course.method == "osft":
-        factors = sum(
-            (one.outputs + one.inputs + 1) * min(one.outputs, one.inputs) * one.experts
-            for one in student.matrices
+        # Beside the protected part: the factors, those they began with, the longer side's protected vectors.
+        vectors = sum(
+            max(one.outputs, one.inputs) * (min(one.outputs, one.inputs) - _free(one, course))
+            for one in _wrapped(student)
+            if one.outputs != one.inputs
         )
-        return 4 * (student.parameters + factors)
-    return 4 * student.parameters
+        return 4 * (student.parameters + vectors) + 2 * tuned
+    if course.method == "qlora":
+        packed = sum(one.size for one in _wrapped(student))
+        return int(_QUANTISED * packed) + 2 * (student.parameters - packed) + tuned
+    rounded = course.device == "cuda" and course.precision == "bf16"
+    return (2 if rounded else 4) * student.parameters + tuned
 
 
 def _optimizer(student: Anatomy, course: Course, tuned: int) -> int:
-    if course.method == "full" and course.optimizer == "muon":
-        matrices = sum(one.size for one in student.matrices)
-        return 4 * matrices + _ADAM * (tuned - matrices)
+    if course.optimizer == "muon":
+        # One moment for matrices; of adapters and factors nearly everything is one.
+        apart = student.tables + student.vectors if course.method == "full" else 0
+        return 4 * (tuned - apart) + _ADAM * apart
     return _ADAM * tuned
 
 
 def _casts(student: Anatomy, course: Course) -> int:
-    """bf16 copies of the weights, which a forward pass makes and the backward pass needs."""
-    if course.precision == "fp32":
-        return 0
-    return 2 * (sum(one.size for one in student.matrices) + student.vocabulary * student.hidden)
-
-
-def _copies(student: Anatomy, course: Course) -> int:
-    """The starting weights and the exam's copy."""
-    return 4 * student.parameters * (2 if course.anchored else 1)
+    """bf16 copies of the weights that the backward pass needs, and what osft and dora put together."""
+    matrices = sum(one.size for one in student.matrices)
+    casts = 0
+    if course.precision == "bf16" and not (course.method in ADAPTERS and course.device == "cuda"):
+        casts = 2 * (matrices + student.vocabulary * student.hidden)
+    elif course.method == "qlora":
+        casts = 2 * max((one.size for one in _wrapped(student)), default=0)
+    if course.method == "osft":
+        casts += sum(4 * one.outputs * _free(one, course) for one in _wrapped(student))
+        casts += 4 * max((one.size for one in _wrapped(student)), default=0)
+    if course.method == "dora":
+        casts += 8 * max((one.size for one in _wrapped(student)), default=0)
+    return casts * (course.replicas if course.precision == "bf16" else 1)
 
 
 def _activations(student: Anatomy, course: Course, batch: Batch) -> int:
     product = 2 if course.precision == "bf16" else 4
     read, written, gated = student.widths()
-    # Two norms a layer: each keeps what it reads and what it hands on, in the residual stream's fp32.
-    stream = student.layers * (4 * 4 + (2 * product if product == 2 else 0)) * student.hidden
-    attention = student.attention_layers * student.heads * _scores(course, batch, student.head_dim)
+    # Two norms a layer: each keeps what it reads and what it hands on, in the residual stream's fp32, and the
+    # products keep their rounded copy of the latter.
+    stream = student.layers * student.hidden * (16 + (2 * product if product == 2 else 0))
+    attention = student.attention_layers * student.heads * product * _head(course, batch, student.head_dim)
     everything = stream + product * (read + written + gated) + attention
-    if course.method in ("lora", "dora", "qlora"):
-        everything += product * course.rank * len(student.matrices)
+    if course.method in ADAPTERS:
+        everything += product * course.rank * len(_wrapped(student))
     if course.method == "dora":
-        everything += product * (read + written)
-    if not course.checkpointing:
-        # The backward pass of a layer holds the gradients of its own activations beside.
-        return int(batch.tokens * (everything + everything / student.layers))
-    kept = student.layers * 4 * student.hidden
-    return int(batch.tokens * (kept + 2 * everything / student.layers))
+        everything += product * 2 * sum(one.outputs for one in _wrapped(student))
+    layer = everything / student.layers
+    if course.checkpointing:
+        everything = student.layers * 4 * student.hidden + layer
+    # The backward pass of a layer holds the gradients of its activations beside.
+    return int(batch.tokens * (everything + layer))
 
 
-def _scores(course: Course, batch: Batch, head_dim: int) -> int:
-    """Bytes a head keeps for one token: eager attention keeps its row of scores, fused ones the result."""
-    product = 2 if course.precision == "bf16" else 4
-    if course.device == "cpu":
-        return (4 + (2 if product == 2 else 0)) * batch.width + 2 * product * head_dim
-    return product * head_dim + 4
+def _head(course: Course, batch: Batch, head_dim: int) -> int:
+    """Numbers that a head keeps for one token.
+
+    Attention by buckets of rows keeps questions, keys, values and results spread over the bucket, and the
+    row's weights; the fused one the first four and one more.
+    """
+    return batch.longest + 4 * head_dim if course.device != "cuda" else 4 * head_dim + 2
 
 
 def _logits(student: Anatomy, course: Course, batch: Batch) -> int:
-    """Logits, their fp32 copy, log-probabilities and gradient."""
-    product = 2 if course.precision == "bf16" else 4
-    each = 16 if product == 2 else 12
-    return batch.trained * student.vocabulary * each
+    """One chunk of logits with its error, the gradient by the hidden states, and by the output table."""
+    chunk = min(_CHUNK["cuda" if course.device == "cuda" else "cpu"], batch.trained * student.vocabulary)
+    tuned = student.vocabulary * student.hidden if course.method == "full" else 0
+    return 12 * chunk + 8 * batch.trained * student.hidden + 4 * tuned

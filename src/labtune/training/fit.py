@@ -22,34 +22,38 @@ USABLE = 0.9
 LEAST_TOKENS = 2048
 """Micro-batches below this starve an accelerator: from here on, computing activations again costs less."""
 
+MICRO_TOKENS = 4096
+"""Tokens that go through the student at once, where memory allows."""
+
 METHODS: tuple[Method, ...] = ("full", "osft", "lora", "dora", "qlora")
 """From the one that changes most to the one that needs least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """The micro-batches of a phase as it was planned.
+    """The micro-batches of a phase as it was planned: lines of rows, cut between rows only.
 
     Attributes:
-        micro_batch: packs in one.
+        tokens: of the largest micro-batch.
+        longest: tokens of the longest row.
+        trained: most tokens in a micro-batch that the loss counts.
+        rows: most rows in a micro-batch.
         accumulation: micro-batches in an optimiser step.
-        tokens: padded tokens of the largest.
-        width: tokens of the widest pack.
-        trained: most positions in one that the loss counts.
     """
 
-    micro_batch: int
-    accumulation: int
     tokens: int
-    width: int
+    longest: int
     trained: int
+    rows: int
+    accumulation: int
 
     def part(self, parts: int) -> Batch:
-        """The largest of `parts` parts of a micro-batch."""
-        packs = math.ceil(self.micro_batch / parts)
-        share = packs / self.micro_batch
-        tokens = math.ceil(self.tokens * share)
-        return Batch(tokens, self.width, min(tokens, math.ceil(self.trained * share)))
+        """The largest of about even parts of a micro-batch."""
+        if parts == 1:
+            return Batch(self.tokens, self.longest, self.trained)
+        # A cut falls on the nearest boundary of rows, so a part is half a row too long at each end at most.
+        tokens = min(self.tokens, math.ceil(self.tokens / parts) + self.longest)
+        return Batch(tokens, self.longest, min(tokens, self.trained))
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,15 +62,15 @@ class Fit:
 
     Attributes:
         parts: in how many parts each planned micro-batch goes through the student.
-        micro_batch: packs that go through at once, at most.
-        accumulation: of them in an optimiser step.
+        micro_tokens: tokens that go through at once, at most.
+        accumulation: micro-batches in an optimiser step.
         checkpointing: whether activations are computed again.
         memory: the estimated peak.
         fits: whether it stays within the memory at hand.
     """
 
     parts: int
-    micro_batch: int
+    micro_tokens: int
     accumulation: int
     checkpointing: bool
     memory: Memory
@@ -78,10 +82,11 @@ def fit(student: Anatomy, config: TrainConfig, machine: Machine, shape: Shape) -
     best: Fit | None = None
     for parts, checkpointing in _ways(config, machine, shape):
         course = Course.of(config, machine.device, checkpointing=checkpointing)
-        memory = estimate(student, course, shape.part(parts))
+        batch = shape.part(parts)
+        memory = estimate(student, course, batch)
         choice = Fit(
             parts=parts,
-            micro_batch=math.ceil(shape.micro_batch / parts),
+            micro_tokens=batch.tokens,
             accumulation=shape.accumulation * parts,
             checkpointing=checkpointing,
             memory=memory,
@@ -128,19 +133,15 @@ def gib(size: float) -> str:
 
 
 def usual_shape(config: TrainConfig) -> Shape:
-    """Micro-batches for an outlook before anything is mixed: full packs, all tokens trained."""
-    width = min(config.max_length, config.batch_tokens)
-    packs = max(1, min(config.batch_tokens, _OUTLOOK_TOKENS) // width)
-    steps = max(1, math.ceil(config.batch_tokens / (packs * width)))
-    return Shape(packs, steps, packs * width, width, packs * width)
-
-
-_OUTLOOK_TOKENS = 4096
+    """Micro-batches before anything is mixed: rows of the longest length, all of their tokens trained."""
+    longest = min(config.max_length, config.batch_tokens)
+    tokens = max(longest, min(config.batch_tokens, MICRO_TOKENS))
+    return Shape(tokens, longest, tokens, tokens // longest, math.ceil(config.batch_tokens / tokens))
 
 
 def _ways(config: TrainConfig, machine: Machine, shape: Shape) -> Iterator[tuple[int, bool]]:
     """(parts, checkpointing), the fastest first."""
-    sizes = [1 << power for power in range((shape.micro_batch - 1).bit_length())] + [shape.micro_batch]
+    sizes = [*(1 << power for power in range((shape.rows - 1).bit_length())), shape.rows]
     least = 1 if machine.device == "cpu" else LEAST_TOKENS
     asked = config.gradient_checkpointing
     if asked is not True:

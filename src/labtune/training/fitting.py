@@ -1,0 +1,147 @@
+"""The fit of each phase of a training: chosen before the student is loaded, remembered in the journal.
+
+The journal decides over what is free now: a run that goes on repeats the choices that it was started with,
+step by step, and so ends with the same weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, cast
+
+from labtune.config.lab import TrainConfig
+from labtune.training.anatomy import Anatomy, read_anatomy
+from labtune.training.fit import Fit, Shape, fit, gib, refusal
+from labtune.training.journal import Journal
+from labtune.training.machine import Machine, this_machine, with_limit
+from labtune.training.plan import PhasePlan
+from labtune.training.shortage import Portion
+from labtune.types import Emit, Json
+
+FIT, SHORTAGE = "fit", "out_of_memory"
+"""Events of the journal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A student, how it is to be tuned, and where."""
+
+    student: Anatomy
+    config: TrainConfig
+    machine: Machine
+
+    @classmethod
+    def of(cls, folder: Path, config: TrainConfig, device: str) -> Fitting:
+        """For the student in `folder`, with what is free on `device` now. Raises ModelError."""
+        return cls(read_anatomy(folder), config, with_limit(this_machine(device), config.memory_gib))
+
+    def choose(self, plans: Sequence[PhasePlan], journal: Journal) -> dict[str, Fit]:
+        """The fit of each phase that the journal does not know yet.
+
+        Raises:
+            TrainingError: one does not fit, however it is divided; the methods that would are named.
+        """
+        chosen = {}
+        for plan in plans:
+            if journal.last(FIT, phase=plan.name) is None:
+                shape = shape_of(plan)
+                chosen[plan.name] = fit(self.student, self.config, self.machine, shape)
+                if not chosen[plan.name].fits:
+                    raise refusal(self.student, self.config, self.machine, shape)
+        return chosen
+
+    def on(self) -> dict[str, Json]:
+        """Where and what was trained, for the metrics."""
+        return {
+            "device": self.machine.name,
+            "method": self.config.method,
+            "family": self.student.family,
+            "parameters": self.student.parameters,
+        }
+
+
+def shape_of(plan: PhasePlan) -> Shape:
+    """The largest micro-batch of a phase, in each respect."""
+    lengths, trained = plan.rows.lengths, plan.rows.trained
+    tokens = most_trained = rows = longest = 0
+    for start in range(0, len(plan.packs), plan.micro_batch):
+        batch = list(itertools.chain.from_iterable(plan.packs[start : start + plan.micro_batch]))
+        tokens = max(tokens, sum(lengths[row] for row in batch))
+        most_trained = max(most_trained, sum(trained[row] for row in batch))
+        rows = max(rows, len(batch))
+        longest = max(longest, *(lengths[row] for row in batch))
+    return Shape(tokens, longest, most_trained, rows, plan.accumulation)
+
+
+def begin_phase(plan: PhasePlan, fits: dict[str, Fit], journal: Journal, emit: Emit) -> list[Portion]:
+    """Note the fit of a phase and tell it; returns what is in force from which step on."""
+    if (choice := fits.get(plan.name)) is not None:
+        journal.append(FIT, phase=plan.name, parts=choice.parts, checkpointing=choice.checkpointing)
+        shape = shape_of(plan)
+        part = shape.part(choice.parts)
+        emit(
+            "train.fit",
+            {
+                "phase": plan.name,
+                "micro_tokens": part.tokens,
+                "longest": part.longest,
+                "trained": part.trained,
+                "accumulation": choice.accumulation,
+                "checkpointing": choice.checkpointing,
+                "divided": choice.parts > 1 or choice.checkpointing,
+                "memory_bytes": choice.memory.total,
+            },
+        )
+    history = [_portion(event, step=1) for event in journal.find(FIT, phase=plan.name)]
+    return history + [
+        _portion(event, step=cast(int, event["step"])) for event in journal.find(SHORTAGE, phase=plan.name)
+    ]
+
+
+def tell_shortage(emit: Emit, phase: str) -> Callable[[Portion], None]:
+    """What to call when memory ran out: the user hears of it at once."""
+
+    def tell(now: Portion) -> None:
+        done = "activations are computed again" if now.checkpointing else f"in {now.parts} parts"
+        emit("train.shortage", {"phase": phase, "step": now.step, "parts": now.parts})
+        emit(
+            "notice",
+            {"text": f"memory ran out in step {now.step} of {phase}; going on with each micro-batch {done}"},
+        )
+
+    return tell
+
+
+def note_shortage(journal: Journal, phase: str, now: Portion | None) -> None:
+    """Write down, at the end of a step in which memory ran out, what is in force since."""
+    if now is not None:
+        journal.append(
+            SHORTAGE, phase=phase, step=now.step, parts=now.parts, checkpointing=now.checkpointing
+        )
+
+
+def divided(plan: PhasePlan, parts: int) -> PhasePlan:
+    """The plan with smaller micro-batches and as many packs in a step: for several processes.
+
+    They must do the same number of backward passes, so they cannot divide a micro-batch by its rows.
+    """
+    sizes = [size for size in range(1, plan.micro_batch + 1) if plan.micro_batch % size == 0]
+    smaller = max(size for size in sizes if size <= max(1, plan.micro_batch // parts))
+    factor = plan.micro_batch // smaller
+    return replace(plan, micro_batch=smaller, accumulation=plan.accumulation * factor)
+
+
+def said(choice: Fit, machine: Machine) -> str:
+    """One line about a fit."""
+    again = ", activations computed again" if choice.checkpointing else ""
+    return (
+        f"about {gib(choice.memory.total)} of {gib(machine.free)} free memory, "
+        f"{choice.micro_tokens:,} tokens at once{again}"
+    )
+
+
+def _portion(event: dict[str, Any], *, step: int) -> Portion:
+    return Portion(step, int(event["parts"]), bool(event["checkpointing"]))

@@ -1,0 +1,156 @@
+"""When memory runs out in the middle of a step: the step is done again in smaller parts, and the run goes on.
+
+Weights change only at the end of a step, so nothing is lost: the gradients so far are dropped, the random
+numbers are set back, and the step begins anew with each micro-batch in twice as many parts. From there on the
+run is the same as one that was started with these parts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from labtune.errors import TrainingError
+from labtune.models.device_memory import release_memory
+from labtune.training.replicas import Batch, split
+
+_SAID = (
+    "out of memory",
+    "can't allocate memory",
+    "Cannot allocate memory",
+    "std::bad_alloc",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+"""What allocators say in a RuntimeError that is no OutOfMemoryError (CPU, MPS, cuBLAS)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """From `step` on, micro-batches go through the student in `parts` parts."""
+
+    step: int
+    parts: int
+    checkpointing: bool
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, on whatever device."""
+    if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+
+
+class Portions:
+    """Sends micro-batches through a student in parts, and in more and smaller ones when memory runs out.
+
+    Args:
+        history: what was in force from which step on, oldest first; a resumed run repeats it.
+        checkpoint: switches the computing again of activations on, or None when that is not allowed.
+        forget: drops the gradients and losses of the step so far.
+        tell: is called with each new portion.
+    """
+
+    def __init__(
+        self,
+        history: Sequence[Portion],
+        *,
+        checkpoint: Callable[[], None] | None,
+        forget: Callable[[], None],
+        tell: Callable[[Portion], None],
+    ) -> None:
+        self._history = list(history)
+        self._known = len(self._history)
+        self._checkpoint, self._forget, self._tell = checkpoint, forget, tell
+        self._step = 0
+        self._before: list[Batch] = []
+        self._random: list[torch.Tensor] = []
+
+    def run(self, step: int, batch: Batch, backward: Callable[[Batch], torch.Tensor]) -> torch.Tensor:
+        """Loss of one micro-batch of optimiser step `step`; its gradients are added to the student's.
+
+        Raises:
+            TrainingError: memory does not suffice for a single row.
+        """
+        if step != self._step:
+            self._step, self._before, self._random = step, [], _random_states()
+            self._known = len(self._history)
+        self._before.append(batch)
+        loss = self._attempt([batch], backward)
+        while loss is None:
+            self._shrink(max(int((one["position_ids"] == 0).sum()) for one in self._before))
+            self._forget()
+            _set_random_states(self._random)
+            loss = self._attempt(self._before, backward)
+        return loss
+
+    def news(self) -> Portion | None:
+        """What is in force since a shortage in the present step; None when there was none."""
+        now = self.now
+        return now if now.step == self._step and len(self._history) > self._known else None
+
+    @property
+    def now(self) -> Portion:
+        """What is in force in the present step."""
+        begun = [one for one in reversed(self._history) if one.step <= max(self._step, 1)]
+        # Of several of one step the latest, which the reversed order puts first.
+        return max(begun, key=lambda one: one.step)
+
+    def _attempt(
+        self, batches: Sequence[Batch], backward: Callable[[Batch], torch.Tensor]
+    ) -> torch.Tensor | None:
+        """Loss of the last of `batches`, or None when memory ran out."""
+        loss: torch.Tensor | None = None
+        try:
+            for batch in batches:
+                parts = split(batch, self.now.parts) if self.now.parts > 1 else [batch]
+                loss = torch.stack([backward(part) for part in parts]).sum()
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            loss = None
+        if loss is None:
+            # Only here, since the exception held the frames of the attempt and all that they computed.
+            release_memory()
+        return loss
+
+    def _shrink(self, rows: int) -> None:
+        now = self.now
+        if now.parts < rows:
+            fresh = Portion(self._step, min(rows, now.parts * 2), now.checkpointing)
+        elif self._checkpoint is not None and not now.checkpointing:
+            self._checkpoint()
+            fresh = Portion(self._step, now.parts, True)
+        else:
+            raise TrainingError(
+                f"memory ran out in step {self._step} with a single row at a time",
+                hint="lower train.max_length, or choose a method that needs less (labtune doctor --student)",
+            )
+        self._history.append(fresh)
+        self._tell(fresh)
+
+
+def _random_states() -> list[torch.Tensor]:
+    """Of the CPU and of the accelerator, for dropout."""
+    states = [torch.get_rng_state()]
+    if torch.cuda.is_available():
+        states.append(torch.cuda.get_rng_state())
+    elif torch.backends.mps.is_available():
+        states.append(torch.mps.get_rng_state())
+    return states
+
+
+def _set_random_states(states: Sequence[torch.Tensor]) -> None:
+    torch.set_rng_state(states[0])
+    if len(states) > 1 and torch.cuda.is_available():
+        torch.cuda.set_rng_state(states[1])
+    elif len(states) > 1:
+        torch.mps.set_rng_state(states[1])
+
+
+def checkpoint_activations(models: Sequence[Any]) -> None:
+    """Compute activations again from here on, in the form that frozen weights and hooks can live with."""
+    for model in models:
+        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
