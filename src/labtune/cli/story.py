@@ -45,6 +45,9 @@ class Story:
                 self._tell_end(view, fields)
             case "notice":
                 self._tell_notice(view, str(fields.get("text") or ""))
+            case "train.student":
+                told = fields.get("licence") or "its card names no licence"
+                view.say(f"  student {fields.get('student')}, licence: {told}")
             case "train.example":
                 view.say("  one training row as the student sees it; only what stands in [[ ]] is trained:")
                 view.say(f"    {one_line(str(fields.get('text') or ''), 600)}", "cyan")

@@ -340,6 +340,39 @@ class ChatConfig(Section):
     )
 
 
+class StudentConfig(Section):
+    """Which model is tuned; `student: NAME` means `student.model: NAME`."""
+
+    model: str = Field(
+        "builtin:nano",
+        min_length=1,
+        description="Model to tune: `builtin:nano`, a local folder (relative to the lab) or a hub id such as "
+        "org/name.",
+    )
+    revision: str | None = Field(
+        None,
+        pattern=r"^[\w./-]+$",
+        description="Commit, tag or branch of a hub model; None = main as it was when it was fetched first.",
+    )
+    mirror: str | None = Field(
+        None,
+        pattern=r"^https?://\S+[^/\s]$",
+        description="Address of the hub that is asked, https://...; None = the variable HF_ENDPOINT, or "
+        "huggingface.co.",
+    )
+    offline: bool = Field(
+        False, description="Whether the hub is never asked: what is not in the local cache is an error."
+    )
+
+    @property
+    def name(self) -> str:
+        """Identity for reports: the model, and its revision when one is set."""
+        return f"{self.model}@{self.revision}" if self.revision else self.model
+
+    def __str__(self) -> str:
+        return self.name
+
+
 class LabConfig(Section):
     """A lab."""
 
@@ -352,9 +385,7 @@ class LabConfig(Section):
     judge: JudgeSetting | None = Field(
         None, description="Who judges the samples, as teacher; None = the teacher."
     )
-    student: str = Field(
-        "builtin:nano", description="Model to tune: `builtin:nano`, a local folder or a hub id."
-    )
+    student: StudentConfig = StudentConfig()
     recipe: Literal["lab", "single", "cpt"] = Field(
         "lab",
         description="lab = knowledge-short, knowledge-long, skills; single = all in one stacked phase; "

@@ -22,7 +22,7 @@ ENVIRONMENT_PREFIX = "LABTUNE_"
 _CONTROL_VARIABLES = frozenset({"LABTUNE_CACHE"})
 _MODELS = frozenset({"teacher", "judge"})
 """Settings that are models of several kinds."""
-_FIRST_KEYS = {"engine": "kind"}
+_FIRST_KEYS = {"engine": "kind", "student": "model"}
 """Sections that may be given as one word, and the key that it sets."""
 
 
@@ -142,7 +142,7 @@ def load(
     for origin, layer in layers:
         for key, value in _written_out(layer, values):
             values[key], origins[key] = value, origin
-    profile = profile_of(str(values.get("student", LabConfig.model_fields["student"].default)))
+    profile = profile_of(str(values.get("student.model", LabConfig().student.model)))
     for key, value in _flatten(profile[1]).items():
         if key not in values:
             values[key], origins[key] = value, f"profile {profile[0]}"

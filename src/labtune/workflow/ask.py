@@ -10,6 +10,7 @@ from labtune.errors import UserError
 from labtune.types import Emit, Json, RunContext, no_events
 from labtune.workflow.lab import Lab
 from labtune.workflow.run import latest_run, runs
+from labtune.workflow.student import locate_student
 
 if TYPE_CHECKING:
     from labtune.models.hf import HfChatModel
@@ -26,14 +27,13 @@ def exam_before(lab: Lab, *, emit: Emit = no_events) -> dict[str, Json]:
     from labtune.evaluation.answers import model_identity
     from labtune.evaluation.before import ask_before
     from labtune.models.hf import HfChatModel
-    from labtune.models.student import resolve_student
 
     run = latest_run(lab)
     if read_manifest(run / "curate") is None:
         raise UserError(f"{run} has no exam yet", hint="labtune generate")
     config = lab.config.lab
-    student = resolve_student(config.student)
-    base = HfChatModel.load(student, name=config.student)
+    student = locate_student(lab)
+    base = HfChatModel.load(student, name=config.student.name)
     context = RunContext(run / "curate", lab.cache_dir, config.seed, emit)
     return ask_before(
         base,
@@ -77,7 +77,6 @@ def load_tuned(lab: Lab, run: str | None = None) -> tuple[HfChatModel, str]:
 def load_base(lab: Lab) -> tuple[HfChatModel, str]:
     """Load the untuned student."""
     from labtune.models.hf import HfChatModel
-    from labtune.models.student import resolve_student
 
-    student = lab.config.lab.student
-    return HfChatModel.load(resolve_student(student), name=student), f"{student} (untuned)"
+    student = lab.config.lab.student.name
+    return HfChatModel.load(locate_student(lab), name=student), f"{student} (untuned)"

@@ -12,6 +12,7 @@ from labtune.artifact import Checkpoint, Curated, Dataset, SampleSet, file_hash
 from labtune.config.endpoint import ModelConfig
 from labtune.types import Json, Message, RunContext, StageOutcome
 from labtune.workflow.lab import Lab
+from labtune.workflow.student import locate_student
 
 if TYPE_CHECKING:
     from labtune.models.hf import HfChatModel
@@ -114,9 +115,8 @@ def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.mixing.mix import MixInputs
     from labtune.mixing.mix import mix as work
     from labtune.mixing.sources import locate_sources
-    from labtune.models.student import resolve_student
 
-    config, student = lab.config.lab, resolve_student(lab.config.lab.student)
+    config, student = lab.config.lab, locate_student(lab)
     curated, samples = folders["curate"], folders["generate"]
     sources = locate_sources(config.mix.sources, lab.root)
     # Only rows with passages keep to the longest row, so only they depend on it.
@@ -174,14 +174,18 @@ def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
 def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
     """Training rows -> a tuned student; checkpoints are chosen on the development split of the exam."""
     from labtune.evaluation.select import development_score
-    from labtune.models.student import resolve_student
+    from labtune.models.student import origin_of
     from labtune.training.train import train as work
 
-    config, student = lab.config.lab, resolve_student(lab.config.lab.student)
+    config, student = lab.config.lab, locate_student(lab)
     curated, dataset = folders["curate"], folders["mix"]
 
     def select(model: HfChatModel) -> float:
         return development_score(model, Curated(curated).exam(), config.evaluate)
+
+    def do(run: RunContext) -> StageOutcome:
+        run.emit("train.student", origin_of(config.student, student).event())
+        return work(Dataset(dataset), config=config.train, run=run, student=student, select=select)
 
     names = sorted(
         path.name for path in dataset.glob("*.json*") if path.name not in ("manifest.json", "mix.json")
@@ -192,8 +196,8 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
             **_hashes(curated, "exam.jsonl"),
             **_model_hashes(student),
         },
-        config={"student": config.student, "train": config.train.model_dump()},
-        work=lambda run: work(Dataset(dataset), config=config.train, run=run, student=student, select=select),
+        config={"student": config.student.name, "train": config.train.model_dump()},
+        work=do,
     )
 
 
@@ -204,9 +208,8 @@ def evaluate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.evaluation.evaluate import Contestants
     from labtune.evaluation.evaluate import evaluate as work
     from labtune.evaluation.general import load_general_exam
-    from labtune.models.student import resolve_student
 
-    config, student = lab.config.lab, resolve_student(lab.config.lab.student)
+    config, student = lab.config.lab, locate_student(lab)
     curated, checkpoint = folders["curate"], Checkpoint(folders["train"])
 
     def do(run: RunContext) -> StageOutcome:
@@ -218,7 +221,7 @@ def evaluate(lab: Lab, folders: Mapping[str, Path]) -> Step:
             config=config.evaluate,
             run=run,
             contestants=Contestants(
-                HfChatModel.load(student, name=config.student),
+                HfChatModel.load(student, name=config.student.name),
                 HfChatModel.load(checkpoint.model_dir, name="tuned"),
                 model_identity(student),
             ),

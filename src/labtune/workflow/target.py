@@ -11,6 +11,7 @@ from labtune.errors import ModelError, UserError
 from labtune.serving.engines import Kind
 from labtune.workflow.ask import find_tuned
 from labtune.workflow.lab import LAB_FILE, Lab
+from labtune.workflow.student import locate_student
 
 BASE = "base"
 TUNED = "tuned"
@@ -77,11 +78,9 @@ def _tuned(lab: Lab, run: str | None) -> Target:
 
 
 def _base(lab: Lab) -> Target:
-    from labtune.models.student import resolve_student
-
     student = lab.config.lab.student
     return Target(
-        resolve_student(student),
+        locate_student(lab),
         "safetensors",
         _fit(f"{lab.root.name}-{BASE}"),
         f"{student} (untuned)",

@@ -143,5 +143,5 @@ def test_names_that_look_like_keys_are_let_through(tmp_path: Path) -> None:
     teacher = "{endpoint: 'http://hf-inference-host/v1', model: sk-abcdefghijklmn}"
     text = f"student: hf_models/granite-4.0-micro\nteacher: {teacher}"
     loaded = load(lab_file(tmp_path, text), environment={}).lab
-    assert loaded.student == "hf_models/granite-4.0-micro"
+    assert loaded.student.model == "hf_models/granite-4.0-micro"
     assert not isinstance(loaded.teacher, str)
