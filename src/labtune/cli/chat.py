@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labtune.cli.document import print_document
-from labtune.cli.options import HERE, JsonOption, LabOption, SetOption
-from labtune.cli.serve import open_lab
+from labtune.cli.options import HERE, JsonOption, LabOption, SetOption, lab_if_any
 from labtune.cli.text import printable
 from labtune.errors import UserError
 
@@ -77,7 +76,7 @@ def chat(
     name = _name(target, base=base, endpoint=endpoint)
     if compare and question is None:
         raise UserError("--compare goes with -q", hint="in a conversation: /compare")
-    opened = open_lab(lab, sets or ())
+    opened = lab_if_any(lab, sets or ())
     with Voices(opened, Address(model, key_env)) as voices:
         repl = _begin(opened, voices, name, Sampling(max_tokens=max_tokens, temperature=temperature))
         _prepare(repl, session, system, quiet=as_json or question is not None)

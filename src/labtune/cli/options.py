@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from labtune.workflow.lab import Lab
 
 LabOption = Annotated[
     Path,
@@ -33,3 +36,16 @@ JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
 ]
 HERE = Path()
+
+
+def lab_if_any(folder: Path, sets: list[str] | tuple[str, ...]) -> Lab | None:
+    """The lab that holds `folder`; None when there is none here and none was named.
+
+    Raises:
+        UserError: --lab names a folder outside of any lab, or a setting is wrong.
+    """
+    from labtune.workflow.lab import Lab, find_lab
+
+    if folder == HERE and find_lab(folder) is None:
+        return None
+    return Lab.open(folder, overrides=sets)

@@ -8,14 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labtune.cli.document import print_document
-from labtune.cli.options import HERE, JsonOption, LabOption, SetOption
+from labtune.cli.options import HERE, JsonOption, LabOption, SetOption, lab_if_any
 from labtune.cli.presenter import present
 from labtune.cli.text import printable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
-    from labtune.workflow.lab import Lab
     from labtune.workflow.serve import Served
 
 WATCH_S = 0.5
@@ -64,7 +61,7 @@ def serve(
     from labtune.workflow.serve import serve as serving
     from labtune.workflow.target import find_target
 
-    opened = open_lab(lab, sets or ())
+    opened = lab_if_any(lab, sets or ())
     options = ServeOptions(engine, host, port, key_env, context)
     with serving(opened, find_target(opened, target), options) as served:
         try:
@@ -72,15 +69,6 @@ def serve(
             _watch(served)
         except KeyboardInterrupt:
             typer.echo("stopped.", err=True)
-
-
-def open_lab(folder: Path, sets: list[str] | tuple[str, ...]) -> Lab | None:
-    """The lab that holds `folder`; None when there is none and none was named."""
-    from labtune.workflow.lab import Lab, find_lab
-
-    if find_lab(folder) is None and folder == HERE:
-        return None
-    return Lab.open(folder, overrides=sets)
 
 
 def _announce(served: Served, *, as_json: bool) -> None:

@@ -12,8 +12,9 @@ import threading
 from pathlib import Path
 from typing import Any
 
+from labtune.errors import LabtuneError
+from labtune.models.gguf_header import read_header
 from labtune.serving.engines import Launch
-from labtune.serving.gguf_header import trained_context
 
 DEFAULT_CONTEXT = 8192
 """Tokens of a slot at most, where none are asked for: the whole context of a model can fill the memory."""
@@ -29,7 +30,11 @@ def slot_context(launch: Launch, trained: int | None) -> int:
 
 
 def parameters(launch: Launch, xllamacpp: Any) -> Any:
-    """llama.cpp's settings for a launch."""
+    """llama.cpp's settings for a launch.
+
+    Raises:
+        ModelError: the file's header is false; llama.cpp would end over it without a clear word.
+    """
     slots = launch.slots or DEFAULT_SLOTS
     values = xllamacpp.CommonParams()
     values.model.path = launch.model
@@ -37,7 +42,7 @@ def parameters(launch: Launch, xllamacpp: Any) -> Any:
     values.hostnames = [launch.host]
     values.port = launch.port
     values.n_parallel = slots
-    values.n_ctx = slots * slot_context(launch, trained_context(Path(launch.model)))
+    values.n_ctx = slots * slot_context(launch, read_header(Path(launch.model)).context_length)
     values.use_jinja = True
     # Greedy where a request says nothing, as in the exam, and no filters of llama.cpp's own where it draws.
     sampling = values.sampling
@@ -61,6 +66,9 @@ def main() -> int:
     launch = Launch.from_json(sys.argv[1])
     try:
         server = xllamacpp.Server(parameters(launch, xllamacpp))
+    except LabtuneError as error:
+        sys.stderr.write(f"error: {error.message}\n{error.hint or ''}\n")
+        return error.exit_code
     except RuntimeError as error:
         sys.stderr.write(f"llama.cpp cannot serve {launch.model}: {error}\n")
         return 3

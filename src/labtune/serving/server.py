@@ -28,6 +28,7 @@ LOG_TAIL_BYTES = 16_384
 POLL_S = 0.1
 HEALTH_S = 3.0
 """Seconds that an answer about health may take."""
+OWN_ERROR = "error: "
 _KILLED = 9
 _CAUSE = re.compile(r"(?:error loading model: |^error: |^[\w.]*(?:Error|Exception): )(.+)")
 """How llama.cpp, the server of this package, and Python's tracebacks say what went wrong."""
@@ -137,9 +138,12 @@ class ServerProcess:
         what = f"the {self.engine.name} server of {self.launch.name} ended {how}"
         if code == BY_SIGNAL + _KILLED:
             what += " (killed, perhaps because the memory was full)"
-        cause = cause_in(self.last_lines())
+        lines = self.last_lines()
+        cause = cause_in(lines)
         what += f": {cause}" if cause else ""
-        return ModelError(f"{what}{self._told()}", hint=f"its whole log: {self.log}")
+        # The servers of this package say it in one sentence; of others the last lines are shown as well.
+        told = "" if any(line.startswith(OWN_ERROR) for line in lines) else self._told()
+        return ModelError(f"{what}{told}", hint=f"its whole log: {self.log}")
 
     def stop(self) -> None:
         """End the server and all that it started; waits until they are gone."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from labtune.errors import ModelError, UserError
+from labtune.models.gguf_header import read_header
 from labtune.serving.engines import Launch, choose_engine, has_cuda
 from labtune.serving.ports import claim_port, is_loopback
 from labtune.serving.records import ServerRecord, recorded, running
@@ -63,6 +64,9 @@ def serve(lab: Lab | None, target: Target, options: ServeOptions) -> Iterator[Se
         ModelError: the server ended or did not get ready; with the last lines of its log.
     """
     check_key(options)
+    if target.kind == "gguf":
+        # What is false in its header is told here at once; llama.cpp would end over it.
+        read_header(target.path)
     engine = choose_engine(
         options.engine, target.kind, has_cuda=has_cuda(), has_vllm=shutil.which("vllm") is not None
     )
