@@ -24,7 +24,11 @@ _THOUGHT = re.compile(r"\s*<think>.*?</think>\s*", re.DOTALL)
 
 def conversations(tokenizer: Any, chats: Sequence[Sequence[Message]]) -> list[Conversation]:
     """Chats for the template, with contents that no longer spell control tokens."""
-    control = control_tokens(tokenizer)
+    return harmless(chats, control_tokens(tokenizer))
+
+
+def harmless(chats: Sequence[Sequence[Message]], control: Sequence[str]) -> list[Conversation]:
+    """Chats for a template, with contents that spell none of the texts of `control`."""
     return [
         [{"role": message.role, "content": _content(message, control)} for message in chat] for chat in chats
     ]
