@@ -14,6 +14,8 @@ import torch
 from torch import distributed
 from torch.distributed.tensor import DTensor
 
+from labtune.config.lab import TrainConfig
+from labtune.errors import ConfigError
 from labtune.training.packing import Pack
 
 T = TypeVar("T")
@@ -22,10 +24,14 @@ P = ParamSpec("P")
 
 @dataclass(frozen=True, slots=True)
 class Gang:
-    """The processes that tune together; alone without torch.distributed."""
+    """The processes that tune together; alone without torch.distributed.
+
+    `shares_out`: each holds its share of weights, gradients and optimiser (FSDP2), not all of them (DDP).
+    """
 
     rank: int = 0
     size: int = 1
+    shares_out: bool = False
 
     @property
     def is_first(self) -> bool:
@@ -59,11 +65,46 @@ class Gang:
             self.mean(0.0)
 
 
-def gang() -> Gang:
-    """The gang that this process belongs to."""
+ALONE = Gang()
+
+
+def join(config: TrainConfig, sharding: str) -> Gang:
+    """The gang that this process belongs to.
+
+    Raises:
+        ConfigError: the student cannot be shared out as it is to be tuned.
+    """
     if not distributed.is_available() or not distributed.is_initialized():
         return Gang()
-    return Gang(distributed.get_rank(), distributed.get_world_size())
+    us = Gang(distributed.get_rank(), distributed.get_world_size(), sharding == "fsdp")
+    wrong = _not_shared_out(config)
+    if us.shares_out and wrong is not None:
+        raise ConfigError(
+            f"engine.sharding: fsdp shares out weights that AdamW tunes in full, not {wrong}",
+            hint="engine.sharding: ddp",
+        )
+    return us
+
+
+def first_of_all() -> bool:
+    """Whether this process is the first of its gang, or alone."""
+    return not distributed.is_available() or not distributed.is_initialized() or distributed.get_rank() == 0
+
+
+def _not_shared_out(config: TrainConfig) -> str | None:
+    """The setting that needs whole weights in each process."""
+    if config.method != "full":
+        return f"train.method: {config.method}"
+    if config.optimizer != "adamw":
+        return f"train.optimizer: {config.optimizer}"
+    return f"train.pull_back: {config.pull_back:g}" if config.pull_back else None
+
+
+def device_of(kind: str, us: Gang) -> torch.device:
+    """The device that this process tunes on: with several processes and GPUs, its own."""
+    if kind == "cuda" and us.size > 1:
+        return torch.device("cuda", torch.cuda.current_device())
+    return torch.device(kind)
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,18 +141,31 @@ def deal(packs: Sequence[Pack], micro_batch: int, accumulation: int, us: Gang) -
     return Hand(mine, at_once, rounds)
 
 
-def whole_model(model: Any, build: Callable[[dict[str, torch.Tensor]], Any]) -> Any:
+def process_settings(us: Gang) -> dict[str, Any]:
+    """What the HF Trainer must be told when several processes tune together."""
+    if us.size == 1:
+        return {}
+    settings: dict[str, Any] = {
+        "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
+        "average_tokens_across_devices": True,
+    }
+    if us.shares_out:
+        # Resume points hold whole tensors, so that any number of processes can go on from them.
+        settings |= {"fsdp": True, "fsdp_config": {"version": 2, "state_dict_type": "FULL_STATE_DICT"}}
+    return settings
+
+
+def whole_model(model: Any, build: Callable[[dict[str, torch.Tensor]], Any], us: Gang) -> Any:
     """The model in one piece, in the first process: itself, or for one that is shared out (FSDP2) a copy.
 
     All processes have to ask; `build` makes a model of weights by their names.
     """
-    weights: dict[str, Any] = {}
-    shared_out = False
-    for name, value in model.state_dict().items():
-        if isinstance(value, DTensor):
-            shared_out = True
-            value = value.full_tensor().cpu()
-        weights[name] = value
-    if not shared_out:
+    if not us.shares_out:
         return model
-    return build(weights) if gang().is_first else None
+    weights = {name: _whole(value) for name, value in model.state_dict().items()}
+    return build(weights) if us.is_first else None
+
+
+def _whole(value: torch.Tensor) -> torch.Tensor:
+    return value.full_tensor().cpu() if isinstance(value, DTensor) else value.cpu()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -19,11 +19,14 @@ from labtune.errors import TrainingError
 from labtune.models.hf import HfChatModel
 from labtune.models.quiet import no_warnings
 from labtune.training import checkpoints
-from labtune.training.distributed import gang, whole_model
+from labtune.training.distributed import Gang, whole_model
+from labtune.training.fit import Fit
+from labtune.training.fitting import begin_phase, divided, note_shortage, tell_shortage
 from labtune.training.journal import Journal
 from labtune.training.methods.method import Method
 from labtune.training.plan import PhasePlan
 from labtune.training.progress import Progress
+from labtune.training.shortage import told_plainly
 from labtune.training.trainer import PhaseTrainer, Student, make_trainer
 from labtune.types import Emit
 
@@ -58,6 +61,8 @@ class PhaseWork:
     judge: Judge
     progress: Progress
     emit: Emit
+    us: Gang
+    fits: Mapping[str, Fit]
 
 
 def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
@@ -66,17 +71,26 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
     Returns the folder of the best weights.
 
     Raises:
-        TrainingError: the loss is not a number any more.
+        TrainingError: the loss is not a number any more, or memory does not suffice.
     """
+    history = begin_phase(plan, work.fits, work.journal, work.emit)
+    if work.us.size > 1:
+        plan, history = divided(plan, history[0].parts), [replace(history[0], parts=1)]
     folder = work.root / plan.name
-    resume = gang().by_the_first(checkpoints.latest_resume_point, folder)
+    resume = work.us.by_the_first(checkpoints.latest_resume_point, folder)
     start = checkpoints.step_of(resume) if resume else 0
     work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
     work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
-    trainer = make_trainer(student, plan, config=work.config, folder=folder, seed=work.seed)
+    config = work.config.model_copy(update={"gradient_checkpointing": history[-1].checkpointing})
+    trainer = make_trainer(student, plan, config=config, folder=folder, seed=work.seed, us=work.us)
+    trainer.divide(
+        history,
+        may_checkpoint=work.config.gradient_checkpointing is None,
+        tell=tell_shortage(work.emit, plan.name),
+    )
     trainer.add_callback(_Steps(trainer, plan, work))
     work.progress.begin_phase(plan, start)
-    with no_warnings():
+    with no_warnings(), told_plainly(plan.name):
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     best = _best(work.journal, plan.name, work.config.tolerance)
     assert best is not None, "every phase ends with an evaluation"
@@ -93,7 +107,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
 
     def __init__(self, trainer: PhaseTrainer, plan: PhasePlan, work: PhaseWork) -> None:
         self._trainer, self._plan, self._work = trainer, plan, work
-        self._us = gang()
+        self._us = work.us
         self._losses: list[float] = []
         self._lengths, self._trained = plan.rows.lengths, plan.rows.trained
         self._done: list[float] = []
@@ -104,6 +118,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         rows = [row for rows in packs for row in rows]
         work.progress.step(sum(self._lengths[row] for row in rows), sum(self._trained[row] for row in rows))
         self._note_loss(step)
+        note_shortage(work.journal, plan.name, self._trainer.shortage())
         control.should_save = step % work.config.save_steps == 0 and step < plan.steps
         if control.should_save or step in plan.evaluations or step % REPORT_STEPS == 0:
             self._report(step)
@@ -139,7 +154,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         work, phase = self._work, self._plan.name
         known = {event["step"]: event["score"] for event in work.journal.find("evaluation", phase=phase)}
         # All processes have to help to put a model together that they share out.
-        model = whole_model(self._trainer.model, work.method.blueprint.build)
+        model = whole_model(self._trainer.model, work.method.blueprint.build, self._us)
         score = float(cast(float, known[step])) if step in known else self._us.by_the_first(work.judge, model)
         before = [float(cast(float, known[at])) for at in self._plan.evaluations if at < step]
         best = _replaces(score, before, work.config.tolerance)

@@ -21,6 +21,7 @@ from labtune.types import Json, RunContext, StageOutcome
 
 if TYPE_CHECKING:
     from labtune.training.distributed import Gang
+    from labtune.training.fitting import Fitting
 
 JOURNAL = "journal.jsonl"
 METRICS = "metrics.json"
@@ -36,6 +37,7 @@ def train(
     run: RunContext,
     student: Path,
     select: Callable[[HfChatModel], float],
+    sharding: str = "ddp",
 ) -> StageOutcome:
     """Tune `student` on the phases of `dataset`; the result is in `run.out_dir`.
 
@@ -50,6 +52,8 @@ def train(
         student: folder of the model to tune.
         select: score of a model on the development exam, 0..1, deterministic; higher is better. It chooses
             the checkpoint of each phase that starts the next and, in the last, that is shipped.
+        sharding: what each of several processes holds: `ddp` all, `fsdp` its share. They are those of
+            torch.distributed, if this process has joined any; all call this, the first writes and selects.
 
     Raises:
         TrainingError: the template cannot be trained with, or training broke down.
@@ -57,23 +61,23 @@ def train(
         DataError: the dataset is malformed.
     """
     try:
-        import torch
         import trl  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError.for_extra("trl", "train") from error
-    from labtune.training.distributed import gang
+    from labtune.training.distributed import device_of, join
+    from labtune.training.fitting import Fitting
     from labtune.training.methods.choice import make_method
     from labtune.training.methods.method import Tuning
     from labtune.training.plan import plan_phases
     from labtune.training.rows import read_rows
 
+    us = join(config, sharding)
     tokenizer = load_tokenizer(student)
     check_template(tokenizer)
     here = accelerators()
     device = choose(config.device, here)
     check_precision(config.precision, device, here)
-    method = make_method(Tuning(student, config, torch.device(device), run.seed))
-    us = gang()
+    method = make_method(Tuning(student, config, device_of(device, us), run.seed))
     journal = _open_journal(run.out_dir, _fingerprint(dataset, config, run.seed, student), us)
     if us.share((done := journal.last("end")) is not None and (run.out_dir / MODEL).is_dir()):
         assert done is not None, "all processes read the same journal"
@@ -88,7 +92,8 @@ def train(
     plans = plan_phases(phases, config, run.seed)
     run.emit("train.plan", _plan_event(plans))
     run.emit("train.example", {"text": example})
-    return _train_phases(_Job(config, run, student, select, journal, method, tokenizer, us), plans)
+    fitting = Fitting.of(student, config, device, shards=us.size if sharding == "fsdp" else 1)
+    return _train_phases(_Job(config, run, student, select, journal, method, tokenizer, us, fitting), plans)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +106,7 @@ class _Job:
     method: Any
     tokenizer: Any
     us: Gang
+    fitting: Fitting
 
 
 def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
@@ -120,6 +126,8 @@ def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
         judge=Judge(method, tokenizer, job.select),
         progress=Progress(job.run.emit, plans),
         emit=job.run.emit,
+        us=us,
+        fits=us.share(job.fitting.choose(plans, job.journal)),
     )
     best: Path | None = None
     for number, plan in enumerate(plans):
@@ -195,6 +203,7 @@ def _finish(job: _Job, plans: list[Any], work: Any) -> dict[str, Json]:
         "seconds": {"training": round(progress.stepping, 2), "evaluation": round(progress.evaluating, 2)},
         "peak_memory_mib": _peak_memory_mib(),
         "resumed": any(journal.find("resumed")),
+        "on": job.fitting.on(),
     }
     job.us.by_the_first(write_json, job.run.out_dir / METRICS, metrics)
     journal.append("end", counts=counts)

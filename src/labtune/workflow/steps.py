@@ -176,6 +176,8 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.evaluation.select import development_score
     from labtune.models.student import origin_of
     from labtune.training.train import train as work
+    from labtune.workflow.gang import Tuning, tune_in_gang
+    from labtune.workflow.workers import executor_of
 
     config, student = lab.config.lab, locate_student(lab)
     curated, dataset = folders["curate"], folders["mix"]
@@ -185,6 +187,9 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
 
     def do(run: RunContext) -> StageOutcome:
         run.emit("train.student", origin_of(config.student, student).event())
+        if config.engine.kind != "local":
+            tuning = Tuning(dataset, curated, student, config.train, config.evaluate, config.engine.sharding)
+            return tune_in_gang(tuning, run, executor_of(lab, run.emit))
         return work(Dataset(dataset), config=config.train, run=run, student=student, select=select)
 
     names = sorted(
