@@ -49,6 +49,7 @@ COMMANDS: dict[str, Entry] = {
     "evaluate": Entry("labtune.cli.evaluate", "evaluate", "Teach", "Score what was learned and kept."),
     "chat": Entry("labtune.cli.chat", "chat", "Use", "Talk to the tuned student."),
     "serve": Entry("labtune.cli.serve", "serve", "Use", "Serve a model with OpenAI's API."),
+    "export": Entry("labtune.cli.export", "export", "Use", "Write the tuned model as GGUF or safetensors."),
     "trace": Entry("labtune.cli.trace", "trace", "Look", "Say where a sample came from and went to."),
     "journal": Entry("labtune.cli.journal", "app", "Look", "Count, show and prune what teachers replied."),
     "config": Entry("labtune.cli.config", "app", "Look", "Explain settings and where they come from."),

@@ -97,7 +97,7 @@ def check_room(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise ExportError(
-            f"the export takes {wanted / 2**30:.2f} GiB, and the disk of {folder} has {free / 2**30:.2f} GiB free",
+            f"the export takes {wanted / 2**20:,.1f} MiB; the disk of {folder} has {free / 2**20:,.1f} free",
             hint="make room, or give another place with --out; nothing was written",
         )
 
@@ -107,7 +107,7 @@ def translate_full_disk(error: OSError, folder: Path, wanted: int) -> Exception:
     if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
         return error
     return ExportError(
-        f"the disk of {folder} is full; the export takes {wanted / 2**30:.2f} GiB",
+        f"the disk of {folder} is full; the export takes {wanted / 2**20:,.1f} MiB",
         hint="make room, or give another place with --out; the unfinished file was removed",
     )
 

@@ -132,8 +132,8 @@ def _layout(config: Any) -> Layout:
         known = ", ".join(kind.removesuffix("ForCausalLM") for kind in LAYOUTS)
         raise ExportError(f"{name} cannot be written as GGUF; these can: {known}", hint=OTHER_WAYS)
     if name == "GraniteMoeHybridForCausalLM":
-        kinds = set(getattr(config, "layers_block_type", None) or getattr(config, "layer_types", None) or ())
-        if kinds - {"attention", "full_attention"} or getattr(config, "num_local_experts", 0):
+        kinds: set[str] = set(config.layer_types or ())
+        if kinds - {"attention", "full_attention"} or config.num_local_experts:
             raise ExportError(
                 "a Granite 4 hybrid (Mamba layers or experts) cannot be written as GGUF; a dense Granite "
                 "(3.x, or 4 with attention layers only) can",

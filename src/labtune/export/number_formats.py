@@ -17,7 +17,7 @@ class NumberFormat:
         file_type: `general.file_type`, llama.cpp's `llama_ftype`.
         matrices: the type of most matrices, in `ggml`'s words.
         outer: the type of the embedding and the output matrix, which every token passes.
-        finer: the type of the values' and the down projections in the layers that matter most (see `kind_of`).
+        finer: the type of the values' and the down projections in the layers that matter most.
     """
 
     name: str

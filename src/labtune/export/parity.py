@@ -1,4 +1,4 @@
-"""Whether an exported model says what the tuned one says: same prompts, same words, same likelihoods, same ends.
+"""Whether an exported model says what the tuned one says: prompts, words, likelihoods and ends the same.
 
 The exported file runs in the engine that will serve it. Each prompt is continued greedily by both; then the
 reference scores the exported model's own words, so that likelihoods are compared place by place even behind a
@@ -48,15 +48,15 @@ LIMITS: Mapping[str, Limits] = {
     "q3": Limits(1.6, 4.0, 0.3),
     "q2": Limits(3.2, 6.0, 0.4),
 }
-"""About two to three times what the built-in student and random models of all families show; docs/export.md."""
+"""About two to three times what the built-in student and random models of all families show."""
 
 
 @dataclass(frozen=True, slots=True)
 class PromptParity:
     """One prompt on both sides.
 
-    `distance` is the mean difference (nats) over its places, `margin` how much likelier the reference held its
-    own word where the texts part (0: they do not).
+    `distance` is the mean difference (nats) over its places, `margin` how much likelier the reference held
+    its own word where the texts part (0: they do not).
     """
 
     prompt: str
@@ -104,7 +104,8 @@ class ParityReport:
         before, after = self.stop_rates
         return (
             f"{self.same_texts} of {len(self.prompts)} replies the same, likelihoods apart by "
-            f"{self.distance:.4f} nats (limit {self.limits.distance:g}), stops {before:.0%} before and {after:.0%} after"
+            f"{self.distance:.4f} nats (limit {self.limits.distance:g}), "
+            f"{before:.0%} end by themselves before and {after:.0%} after"
         )
 
 
@@ -203,7 +204,8 @@ def _failures(report: ParityReport) -> list[str]:
     if far:
         found.append(
             f"{len(far)} of {count} replies part from the reference where it is not close (by "
-            f"{max(prompt.margin for prompt in far):.2f} nats; limit {limits.tie:g}), first at {far[0].prompt[:60]!r}"
+            f"{max(prompt.margin for prompt in far):.2f} nats; limit {limits.tie:g}), "
+            f"first at {far[0].prompt[:60]!r}"
         )
     parted = count - report.same_texts
     before, after = report.stop_rates

@@ -1,7 +1,7 @@
-"""Numbers into the bytes of a `ggml` type: plain types and old blocks in numpy, K-quants by llama.cpp's kernels.
+"""Numbers into the bytes of a `ggml` type: plain types and old blocks in numpy, K-quants by llama.cpp.
 
-The K-quant kernels are C functions of llama.cpp that the xllamacpp wheel exports; they are called directly, so
-no second program and no intermediate file is needed.
+The K-quant kernels are C functions of llama.cpp that the xllamacpp wheel exports; they are called directly,
+so no second program and no intermediate file is needed.
 """
 
 from __future__ import annotations

@@ -64,7 +64,7 @@ class Reference:
         return Continuation(tuple(row[:-1] if stopped else row), places, row[-1] if stopped else None)
 
     def next_logprobs(self, prompt: Sequence[int], tokens: Sequence[int]) -> torch.Tensor:
-        """Log-probabilities (T + 1, V) in nats: of the first token after `prompt`, and after each of `tokens`."""
+        """Log-probabilities (T + 1, V) in nats of what follows `prompt` and each of `tokens`."""
         import torch
 
         from labtune.models.head import project_only
@@ -74,4 +74,5 @@ class Reference:
         wanted_BT[0, len(prompt) - 1 :] = True
         with torch.inference_mode(), project_only(self._model.model, wanted_BT):
             logits_TV = self._model.model(input_ids=ids_BT, use_cache=False).logits
-        return logits_TV.float().log_softmax(-1).reshape(len(tokens) + 1, -1).cpu()
+        scores_TV: torch.Tensor = logits_TV.float().log_softmax(-1).reshape(len(tokens) + 1, -1).cpu()
+        return scores_TV

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from labtune.errors import ExportError, ModelError
@@ -48,7 +49,7 @@ _COMPUTED = re.compile(r"(^|\.)rotary_emb\.inv_freq$")
 
 @dataclass(frozen=True, slots=True)
 class OutTensor:
-    """One tensor of the GGUF file: what it is called, its shape, how it is stored, where its values come from."""
+    """One tensor of the GGUF file: its name and shape, how it is stored, where its values come from."""
 
     name: str
     shape: tuple[int, ...]
@@ -56,9 +57,7 @@ class OutTensor:
     values: Callable[[], Values]
 
 
-def plan_tensors(
-    stored: Mapping[str, StoredTensor], shape: Shape, kind: NumberFormat
-) -> list[OutTensor]:
+def plan_tensors(stored: Mapping[str, StoredTensor], shape: Shape, kind: NumberFormat) -> list[OutTensor]:
     """All tensors of the file, in the order of the checkpoint's layers.
 
     Raises:
@@ -101,12 +100,12 @@ def _convert(name: str, stored: StoredTensor, shape: Shape) -> Iterator[OutTenso
     if part not in _INSIDE or layer >= shape.layers:
         raise ExportError(f"the checkpoint holds {name}, which has no place in GGUF", hint=OTHER_WAYS)
     heads = {"self_attn.q_proj": shape.heads, "self_attn.k_proj": shape.kv_heads}.get(part)
-    if heads is not None and shape.layout.interleaved:
-        yield OutTensor(
-            f"{block}.{_INSIDE[part]}.{end}", stored.shape, "", lambda: permute_for_pairs(stored.read(), heads)
-        )
-    else:
-        yield OutTensor(f"{block}.{_INSIDE[part]}.{end}", stored.shape, "", stored.read)
+    read = partial(_read_permuted, stored, heads) if heads and shape.layout.interleaved else stored.read
+    yield OutTensor(f"{block}.{_INSIDE[part]}.{end}", stored.shape, "", read)
+
+
+def _read_permuted(stored: StoredTensor, heads: int) -> Values:
+    return permute_for_pairs(stored.read(), heads)
 
 
 def _split_gate(block: str, stored: StoredTensor) -> Iterator[OutTensor]:

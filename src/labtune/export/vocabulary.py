@@ -24,7 +24,11 @@ UNMERGED = -1e9
 
 SAMPLE_CHATS: tuple[tuple[Message, ...], ...] = (
     (Message("user", "Which bird stores seeds for winter?"),),
-    (Message("user", "企鹅吃什么？"), Message("assistant", "鱼。"), Message("user", "And where do they live?")),
+    (
+        Message("user", "企鹅吃什么？"),
+        Message("assistant", "鱼。"),
+        Message("user", "And where do they live?"),
+    ),
 )
 _BYTE = re.compile(r"<0x[0-9A-F]{2}>")
 _GENERATION = re.compile(r"(\{%[-+]?)\s*(end)?generation\s*([-+]?%\})")
@@ -39,7 +43,7 @@ class Vocabulary:
         model: `gpt2` (byte-level BPE with merges) or `llama` (pieces with scores, spaces as U+2581).
         pre: name of llama.cpp's pre-tokeniser.
         special: ids by llama.cpp's names (`bos`, `eos`, `eot`, `eom`, `unk`, `pad`).
-        strips: special tokens swallow the spaces behind them (Phi-3); llama.cpp knows that by the model's name.
+        strips: special tokens swallow the spaces behind them (Phi-3); llama.cpp sees that by the name.
         differing: odd texts that llama.cpp cuts otherwise.
     """
 
@@ -86,7 +90,8 @@ def read_vocabulary(folder: Path, tokenizer: Any, rows: int) -> Vocabulary:
     kind = _kind(value)
     tokens, kinds = _tokens(value, rows, kind)
     rendered = [_rendered(tokenizer, chat) for chat in SAMPLE_CHATS]
-    pre, differing = "default", ()
+    pre: str = "default"
+    differing: tuple[str, ...] = ()
     if kind == "gpt2":
         choice = choose_pretokenizer(text, rendered)
         pre, differing = choice.name, choice.differing
@@ -126,7 +131,9 @@ def _rendered(tokenizer: Any, chat: Sequence[Message]) -> str:
 def _kind(value: Mapping[str, Any]) -> str:
     model = value["model"]
     if model["type"] != "BPE":
-        raise ExportError(f"a tokenizer of the kind {model['type']} cannot be written as GGUF", hint=OTHER_WAYS)
+        raise ExportError(
+            f"a tokenizer of the kind {model['type']} cannot be written as GGUF", hint=OTHER_WAYS
+        )
     if "ByteLevel" in {part["type"] for part in _parts(value["pre_tokenizer"], "pretokenizers")}:
         return "gpt2"
     if model.get("byte_fallback"):
@@ -163,10 +170,8 @@ def _tokens(value: Mapping[str, Any], rows: int, kind: str) -> tuple[tuple[str, 
 
 
 def _merges(value: Mapping[str, Any]) -> list[tuple[str, str]]:
-    return [
-        tuple(pair.split(" ", 1)) if isinstance(pair, str) else (pair[0], pair[1])
-        for pair in value["model"]["merges"]
-    ]
+    pairs = [pair.split(" ", 1) if isinstance(pair, str) else pair for pair in value["model"]["merges"]]
+    return [(left, right) for left, right in pairs]
 
 
 def _scores(value: Mapping[str, Any], pairs: Sequence[tuple[str, str]], rows: int) -> tuple[float, ...]:

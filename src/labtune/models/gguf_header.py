@@ -23,7 +23,19 @@ ALIGNMENT = 32
 CONTROL, USER_DEFINED = 3, 4
 
 _STRING, _ARRAY = 8, 9
-_SCALARS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_SCALARS = {
+    0: "<B",
+    1: "<b",
+    2: "<H",
+    3: "<h",
+    4: "<I",
+    5: "<i",
+    6: "<f",
+    7: "<?",
+    10: "<Q",
+    11: "<q",
+    12: "<d",
+}
 # The shortest possible entry: an empty key, a type and one byte; an empty name, no sides, a type, an offset.
 _SHORTEST_ENTRY, _SHORTEST_TENSOR = 13, 24
 
@@ -70,11 +82,17 @@ class GgufHeader:
         """The chat template, or an empty text."""
         return str(self.values.get("tokenizer.chat_template", ""))
 
-    def special_tokens(self) -> list[str]:
-        """The texts that are read as one special token wherever they stand."""
+    def control_tokens(self) -> list[str]:
+        """Texts that the tokenizer turns into tokens by which chats are framed."""
         tokens = self.values.get("tokenizer.ggml.tokens", [])
         kinds = self.values.get("tokenizer.ggml.token_type", [])
-        return [str(text) for text, kind in zip(tokens, kinds, strict=False) if kind in (CONTROL, USER_DEFINED)]
+        template = self.chat_template
+        return [
+            text
+            for text, kind in zip(tokens, kinds, strict=False)
+            if len(text) > 1
+            and (kind == CONTROL or (kind == USER_DEFINED and text in template and not text.isspace()))
+        ]
 
 
 def read_header(path: Path) -> GgufHeader:
@@ -112,10 +130,11 @@ class _Reader:
         self.at = 4
         version = self._number("<I")
         if version not in VERSIONS:
-            raise ModelError(f"{self.path} is GGUF version {version}; llama.cpp reads {VERSIONS[0]} and {VERSIONS[1]}")
+            raise ModelError(f"{self.path} is GGUF version {version}; only 2 and 3 can be read")
         n_tensors, n_values = self._number("<Q"), self._number("<Q")
         if n_tensors * _SHORTEST_TENSOR + n_values * _SHORTEST_ENTRY > self.size:
-            raise _false(self.path, f"it claims {n_tensors} tensors and {n_values} values, more than it can hold")
+            claim = f"it claims {n_tensors} tensors and {n_values} values, more than it can hold"
+            raise _false(self.path, claim)
         values: dict[str, Any] = {}
         for _ in range(n_values):
             key = self._text()
@@ -136,7 +155,7 @@ class _Reader:
             sides = tuple(self._number("<Q") for _ in range(n_sides))
             kind, offset = self._number("<I"), self._number("<Q")
             if kind not in sizes:
-                raise ModelError(f"{self.path}: the tensor {name[:80]!r} is of a number format ({kind}) not known here")
+                raise ModelError(f"{self.path}: {name[:80]!r} is in a number format ({kind}) not known here")
             block, width = sizes[kind]
             if name in found or not all(sides) or sides[0] % block:
                 raise _false(self.path, f"the tensor {name[:80]!r} has the shape {sides}")
@@ -149,7 +168,7 @@ class _Reader:
         last, name = max(ends, default=(0, ""))
         if start + last > self.size:
             raise _false(
-                self.path, f"the tensor {name!r} would end at byte {start + last:,}, the file at {self.size:,}"
+                self.path, f"{name[:80]!r} would end at byte {start + last:,}, the file ends at {self.size:,}"
             )
         return found
 

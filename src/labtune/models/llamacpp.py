@@ -20,6 +20,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from labtune.errors import MissingDependencyError, ModelError
+from labtune.models.conversation import harmless
 from labtune.models.gguf_header import GgufHeader, read_header
 from labtune.protocols import Reply, Sampling
 from labtune.types import Message
@@ -58,7 +59,7 @@ class LlamaCppModel:
         self._key = key
         self._name = name
         self._context = context
-        self._special = [text for text in header.special_tokens() if len(text) > 1]
+        self._control = header.control_tokens()
 
     @classmethod
     def load(
@@ -133,7 +134,7 @@ class LlamaCppModel:
 
         Text that spells a special token is broken up, as for the student in training. Raises ModelError.
         """
-        turns = [{"role": message.role, "content": self._defused(message.content)} for message in chat]
+        (turns,) = harmless([chat], self._control)
         prompt = self._post("/apply-template", {"messages": turns})["prompt"]
         return self.tokenize(prompt, special=True)
 
@@ -168,12 +169,6 @@ class LlamaCppModel:
     ) -> dict[str, Any]:
         extra = {"n_probs": top, "return_tokens": True, "cache_prompt": cached}
         return self._post("/completion", {"prompt": list(prompt), **_options(Sampling(max_tokens)), **extra})
-
-    def _defused(self, content: str) -> str:
-        if "<" in content or "[" in content:
-            for text in self._special:
-                content = content.replace(text, f"{text[0]} {text[1:]}")
-        return content
 
     def _post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         with self._request(path, body) as response:
