@@ -6,6 +6,7 @@ batch, so an exam costs little more than its longest answers.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,16 @@ from labtune.models.resolve import resolve_template
 from labtune.models.stream import TextStream
 from labtune.models.student import check_folder
 from labtune.models.template import end_token, render_batch, render_prompts
+from labtune.models.weights import read_object, read_shapes, weight_files
 from labtune.protocols import Reply, Sampling
 from labtune.types import Message
 
 BATCH_TOKENS = 8192
 """Padded tokens in one batch: bounds memory, and is large enough to fill two cores."""
+
+_SAME_MODEL = "take config.json and weights from the same model"
+
+_IN_LAYER = re.compile(r"(?:^|\.)layers\.\d+\.")
 
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
@@ -178,11 +184,26 @@ def load_model(path: Path, *, dtype: str = "fp32") -> tuple[Any, Any]:
 
 
 def check_vocabulary(model: Any, tokenizer: Any, path: Path) -> None:
-    """Raise ModelError when the tokenizer in `path` has tokens that the model does not know."""
+    """Raise ModelError when the tokenizer in `path` is another model's.
+
+    It has tokens that the model does not know, or reads none of the tokens with which the model ends a text
+    as a control token. Embeddings with a few rows more than the tokenizer has tokens are usual.
+    """
     vocabulary = model.get_input_embeddings().weight.shape[0]
+    hint = "take the tokenizer's files from the same model as the weights"
     if len(tokenizer) > vocabulary:
         raise ModelError(
-            f"the tokenizer in {path} ({len(tokenizer)} tokens) is not this model's ({vocabulary} tokens)"
+            f"the tokenizer in {path} ({len(tokenizer)} tokens) is not this model's ({vocabulary} tokens)",
+            hint=hint,
+        )
+    ends = _configured_ends(model)
+    control = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
+    if ends and not ends & control:
+        first = min(ends)
+        raise ModelError(
+            f"the tokenizer in {path} is not this model's: a text ends with token {first}, which is "
+            f"{tokenizer.decode([first])!r} there",
+            hint=hint,
         )
 
 
@@ -203,8 +224,10 @@ def load_weights(path: Path, *, dtype: str = "fp32", **settings: Any) -> Any:
     if dtype not in _DTYPES:
         raise ModelError(f"unknown dtype {dtype!r}", hint="fp32 or bf16")
     quiet_libraries()
+    settings = {**_unpacking(path), **settings}
     try:
         with no_warnings():
+            _check_shapes(path)
             model, info = AutoModelForCausalLM.from_pretrained(
                 path,
                 dtype=getattr(torch, _DTYPES[dtype]),
@@ -216,12 +239,60 @@ def load_weights(path: Path, *, dtype: str = "fp32", **settings: Any) -> Any:
             )
     except SafetensorError as error:
         raise ModelError(f"the weights in {path} are damaged: {error}") from error
-    except (OSError, ValueError, KeyError, RuntimeError, TypeError, AttributeError) as error:
+    except _load_errors() as error:
         raise ModelError(f"{path} cannot be loaded as a language model: {_first_line(error)}") from error
-    missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
-    if missing:
-        raise ModelError(f"the weights in {path} do not fit its config.json: {missing[0]} is missing")
+    _check_keys(path, info)
     return model
+
+
+def _load_errors() -> tuple[type[Exception], ...]:
+    """What transformers raises for files that are not as it expects them."""
+    from huggingface_hub.errors import StrictDataclassError
+
+    builtin = (OSError, ValueError, LookupError, RuntimeError, TypeError, AttributeError, ImportError)
+    return (*builtin, ArithmeticError, StrictDataclassError)
+
+
+def _check_shapes(path: Path) -> None:
+    """Refuse a config.json that lies about a size before memory is taken for what it claims."""
+    import torch
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    config = AutoConfig.from_pretrained(path, trust_remote_code=False, local_files_only=True)
+    if hasattr(config, "quantization_config"):
+        return
+    with torch.device("meta"):
+        expected = AutoModelForCausalLM.from_config(config, trust_remote_code=False).state_dict()
+    for file in weight_files(path):
+        for name, shape in read_shapes(file).items():
+            if name in expected and tuple(expected[name].shape) != shape:
+                raise ModelError(
+                    f"the weights in {path} do not fit its config.json, by which {name} would have the shape "
+                    f"{list(expected[name].shape)}: it has {list(shape)}",
+                    hint=_SAME_MODEL,
+                )
+
+
+def _unpacking(path: Path) -> dict[str, Any]:
+    """Settings by which packed weights are unpacked (gpt-oss comes in MXFP4): packed they cannot be tuned."""
+    packed = read_object(path / "config.json").get("quantization_config")
+    if not isinstance(packed, dict) or packed.get("quant_method") != "mxfp4":
+        return {}
+    from transformers import Mxfp4Config
+
+    return {"quantization_config": Mxfp4Config(dequantize=True)}
+
+
+def _check_keys(path: Path, info: dict[str, Any]) -> None:
+    """Refuse weights that found no place in the model, or the reverse: it would run, and be another one."""
+    missing = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    left = [key for key in sorted(info["unexpected_keys"]) if _IN_LAYER.search(key) and "rotary" not in key]
+    if missing or left:
+        reason = f"{missing[0]} is missing" if missing else f"the model has no place for {left[0]}"
+        raise ModelError(
+            f"the weights in {path} do not fit its config.json: {reason}",
+            hint=_SAME_MODEL,
+        )
 
 
 def load_tokenizer(path: Path) -> Any:
@@ -239,7 +310,7 @@ def load_tokenizer(path: Path) -> Any:
     try:
         with no_warnings():
             tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False, local_files_only=True)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
+    except _load_errors() as error:
         raise ModelError(f"the tokenizer in {path} cannot be loaded: {_first_line(error)}") from error
     if not tokenizer.is_fast or not len(tokenizer):
         raise ModelError(f"{path} has no usable tokenizer.json")
@@ -255,16 +326,22 @@ def load_tokenizer(path: Path) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
+    lines = [line.strip() for line in str(error).strip().splitlines()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return f"{lines[0]} {lines[1]}"
     return lines[0] if lines else type(error).__name__
 
 
 def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a reply: the template's own, the tokenizer's, the generation config's."""
-    found = {tokenizer.eos_token_id, end_token(tokenizer)}
-    configured = getattr(model.generation_config, "eos_token_id", None)
-    found |= set(configured) if isinstance(configured, (list, tuple)) else {configured}
+    found = {tokenizer.eos_token_id, end_token(tokenizer)} | _configured_ends(model)
     return frozenset(token for token in found if token is not None)
+
+
+def _configured_ends(model: Any) -> set[int]:
+    configured = getattr(model.generation_config, "eos_token_id", None)
+    ends = configured if isinstance(configured, list | tuple) else [configured]
+    return {token for token in ends if isinstance(token, int)}
 
 
 def _batches(lengths: Sequence[int]) -> Iterator[list[int]]:
