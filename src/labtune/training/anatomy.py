@@ -1,15 +1,9 @@
-"""What a student is made of, read from `config.json` and the headers of its weights: no tensor is loaded.
-
-A safetensors file begins with eight bytes (length of the header, little-endian) and the header, a JSON object
-of name -> dtype, shape and place. Source: the format's description in huggingface/safetensors.
-"""
+"""What a student is made of, read from `config.json` and the headers of its weights: no tensor is loaded."""
 
 from __future__ import annotations
 
-import json
 import math
 import re
-import struct
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -17,9 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from labtune.errors import ModelError
-
-LARGEST_HEADER = 100_000_000
-"""Bytes; the safetensors library refuses longer ones, too."""
+from labtune.models.weights import Shapes, read_object, read_shapes, weight_files
 
 _WRITING = ("o_proj", "down_proj", "out_proj", "output_linear", "dense", "wo", "w2", "c_proj")
 """Names of the linear layers whose result is added to the residual stream."""
@@ -27,21 +19,6 @@ _WRITING = ("o_proj", "down_proj", "out_proj", "output_linear", "dense", "wo", "
 _EXPERT = re.compile(r"\.experts\.\d+\.")
 
 _TABLES = ("embed_tokens", "embed_in", "wte", "lm_head", "output_embeddings", "embed_out")
-
-
-@dataclass(frozen=True, slots=True)
-class Tensor:
-    """One entry of a header. `dtype` is the format's name (`BF16`, ...)."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-
-    @property
-    def size(self) -> int:
-        """Numbers in it; packed 4-bit blocks (MXFP4) hold two to a byte."""
-        numbers = math.prod(self.shape)
-        return numbers * 2 if self.name.endswith("_blocks") and self.dtype == "U8" else numbers
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,18 +105,16 @@ def read_anatomy(folder: Path) -> Anatomy:
     Raises:
         ModelError: a file is missing, damaged or cut off, or the configuration says too little.
     """
-    config = _read_config(folder / "config.json")
-    files = sorted(folder.glob("*.safetensors"))
-    if not files:
-        raise ModelError(f"{folder} has no weights (*.safetensors)")
-    tensors = [tensor for file in files for tensor in read_header(file)]
-    return describe(config, tensors, stored_bytes=sum(file.stat().st_size for file in files), where=folder)
+    files = weight_files(folder)
+    shapes: Shapes = {}
+    for file in files:
+        shapes |= read_shapes(file)
+    size = sum(file.stat().st_size for file in files)
+    return describe(read_object(folder / "config.json"), shapes, stored_bytes=size, where=folder)
 
 
-def describe(
-    config: Mapping[str, Any], tensors: list[Tensor], *, stored_bytes: int, where: object
-) -> Anatomy:
-    """Put a configuration and the entries of the headers together; `where` is for the error's sentence.
+def describe(config: Mapping[str, Any], shapes: Shapes, *, stored_bytes: int, where: object) -> Anatomy:
+    """Put a configuration and the shapes of the weights together; `where` is for the error's sentence.
 
     Raises:
         ModelError: the configuration lacks what every language model's has, or contradicts the weights.
@@ -150,17 +125,17 @@ def describe(
     heads = _number(text, "num_attention_heads", where)
     vocabulary = _number(text, "vocab_size", where)
     layers = _number(text, "num_hidden_layers", where)
-    tables = sum(one.size for one in tensors if _is_table(one))
+    tables = sum(math.prod(shape) for name, shape in shapes.items() if _is_table(name))
     if tables < vocabulary * hidden:
         raise ModelError(
             f"{where}: config.json says {vocabulary} tokens of width {hidden}, and the weights hold no "
             "embedding of that size",
-            hint="fetch the model again; config.json and weights must be of one model",
+            hint="take config.json and weights from the same model",
         )
-    matrices = tuple(_matrices(tensors))
+    matrices = tuple(_matrices(shapes))
     kinds = text.get("layer_types") or text.get("layers_block_type") or []
     without = sum(str(kind).startswith(("mamba", "linear", "conv")) for kind in kinds)
-    parameters = sum(one.size for one in tensors if not one.name.endswith("_scales"))
+    parameters = sum(_numbers(name, shape) for name, shape in shapes.items())
     return Anatomy(
         family=str(config.get("model_type") or "unknown"),
         parameters=parameters,
@@ -178,70 +153,6 @@ def describe(
     )
 
 
-def read_header(file: Path) -> list[Tensor]:
-    """The entries of a safetensors file.
-
-    Raises:
-        ModelError: it is not one, or it is shorter than its header says.
-    """
-    try:
-        size = file.stat().st_size
-        with file.open("rb") as stream:
-            start = stream.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= min(LARGEST_HEADER, size - 8):
-                raise ModelError(f"{file} is not a safetensors file, or it is cut off", hint=_AGAIN)
-            header = json.loads(stream.read(length))
-    except OSError as error:
-        raise ModelError(f"{file} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        raise ModelError(f"the header of {file} is damaged", hint=_AGAIN) from error
-    tensors = list(_entries(header, file))
-    end = max((_end(header[one.name]) for one in tensors), default=0)
-    if size < 8 + length + end:
-        raise ModelError(
-            f"{file} is cut off: its header tells of {8 + length + end} bytes, {size} are there", hint=_AGAIN
-        )
-    return tensors
-
-
-_AGAIN = "fetch the file again"
-
-
-def _entries(header: Any, file: Path) -> Iterator[Tensor]:
-    if not isinstance(header, dict):
-        raise ModelError(f"the header of {file} is damaged", hint=_AGAIN)
-    for name, entry in header.items():
-        if name == "__metadata__":
-            continue
-        if not isinstance(entry, dict) or not _counts(entry.get("shape")) or _end(entry) < 0:
-            raise ModelError(f"the header of {file} is damaged: {name} has no shape or place", hint=_AGAIN)
-        yield Tensor(name, str(entry.get("dtype")), tuple(entry["shape"]))
-
-
-def _counts(value: object) -> bool:
-    """Whether a value is a list of whole numbers that are not negative."""
-    return isinstance(value, list) and all(isinstance(one, int) and one >= 0 for one in value)
-
-
-def _end(entry: Mapping[str, Any]) -> int:
-    """Where a tensor's bytes end, counted from the header's end; -1 when the entry does not say."""
-    place = entry.get("data_offsets")
-    return max(place) if _counts(place) and len(place) == 2 else -1
-
-
-def _read_config(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{path.parent} is not a model folder: it has no config.json") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON") from error
-    if not isinstance(value, dict):
-        raise ModelError(f"{path} is not a configuration")
-    return value
-
-
 def _number(text: Mapping[str, Any], key: str, where: object) -> int:
     value = text.get(key)
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
@@ -249,30 +160,37 @@ def _number(text: Mapping[str, Any], key: str, where: object) -> int:
     return value
 
 
-def _is_table(tensor: Tensor) -> bool:
-    return any(part in _TABLES for part in tensor.name.split("."))
+def _numbers(name: str, shape: tuple[int, ...]) -> int:
+    """Numbers in a tensor; packed 4-bit blocks (MXFP4) hold two to a byte, and their scales are none."""
+    if name.endswith("_scales"):
+        return 0
+    return math.prod(shape) * (2 if name.endswith("_blocks") else 1)
 
 
-def _matrices(tensors: list[Tensor]) -> Iterator[Matrix]:
+def _is_table(name: str) -> bool:
+    return any(part in _TABLES for part in name.split("."))
+
+
+def _matrices(shapes: Shapes) -> Iterator[Matrix]:
     """Linear weights; experts that lie in tensors of their own are counted together."""
     alone: Counter[tuple[str, int, int]] = Counter()
-    for tensor in tensors:
-        if _is_table(tensor) or tensor.name.endswith(("_scales", "bias")):
+    for name, shape in shapes.items():
+        if _is_table(name) or name.endswith(("_scales", "bias")):
             continue
-        writes = any(part.removesuffix("_blocks") in _WRITING for part in tensor.name.split("."))
-        if tensor.name.endswith("_blocks"):
+        writes = any(part.removesuffix("_blocks") in _WRITING for part in name.split("."))
+        if name.endswith("_blocks"):
             # Experts x outputs x groups x packed halves.
-            experts, outputs, *_rest = tensor.shape
-            yield Matrix(outputs, tensor.size // max(1, experts * outputs), writes, experts)
-        elif len(tensor.shape) == 3 and min(tensor.shape) > 1:
-            experts, outputs, inputs = tensor.shape
-            if not tensor.name.endswith(".weight"):
+            experts, outputs, *_rest = shape
+            yield Matrix(outputs, _numbers(name, shape) // max(1, experts * outputs), writes, experts)
+        elif len(shape) == 3 and min(shape) > 1:
+            experts, outputs, inputs = shape
+            if not name.endswith(".weight"):
                 # Bare parameters (gpt-oss) are multiplied from the other side.
                 outputs, inputs = inputs, outputs
             yield Matrix(outputs, inputs, writes, experts)
-        elif len(tensor.shape) == 2 and ".experts." in tensor.name:
-            alone[(_EXPERT.sub(".experts.", tensor.name), *tensor.shape)] += 1
-        elif len(tensor.shape) == 2:
-            yield Matrix(tensor.shape[0], tensor.shape[1], writes)
+        elif len(shape) == 2 and ".experts." in name:
+            alone[(_EXPERT.sub(".experts.", name), shape[0], shape[1])] += 1
+        elif len(shape) == 2:
+            yield Matrix(shape[0], shape[1], writes)
     for (name, outputs, inputs), experts in alone.items():
         yield Matrix(outputs, inputs, any(part in _WRITING for part in name.split(".")), experts)

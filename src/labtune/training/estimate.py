@@ -41,6 +41,7 @@ class Course:
         anchored: whether the starting weights are held beside (train.pull_back).
         replicas: copies that share the weights but not what a forward pass leaves.
         checkpointing: whether activations are computed again.
+        shards: processes that share weights, gradients and optimiser among them (FSDP).
     """
 
     method: Method
@@ -52,9 +53,12 @@ class Course:
     anchored: bool
     replicas: int
     checkpointing: bool
+    shards: int = 1
 
     @classmethod
-    def of(cls, config: TrainConfig, device: Device, *, checkpointing: bool | None = None) -> Course:
+    def of(
+        cls, config: TrainConfig, device: Device, *, checkpointing: bool | None = None, shards: int = 1
+    ) -> Course:
         """What `config` asks for on `device`; `checkpointing` overrides an open choice."""
         asked = config.gradient_checkpointing
         return cls(
@@ -67,6 +71,7 @@ class Course:
             anchored=config.pull_back > 0 and config.method == "full",
             replicas=config.replicas if device == "cpu" else 1,
             checkpointing=bool(checkpointing) if asked is None else asked,
+            shards=shards,
         )
 
 
@@ -119,15 +124,17 @@ class Memory:
 def estimate(student: Anatomy, course: Course, batch: Batch) -> Memory:
     """Peak memory of a training that sends `batch` through `student`."""
     tuned = tuned_parameters(student, course)
+    shards = course.shards
     return Memory(
-        weights=_weights(student, course),
-        gradients=4 * tuned,
-        optimizer=_optimizer(student, course, tuned),
-        copies=4 * student.parameters if course.anchored else 0,
-        casts=_casts(student, course),
+        weights=_weights(student, course) // shards,
+        gradients=4 * tuned // shards,
+        optimizer=_optimizer(student, course, tuned) // shards,
+        copies=(4 * student.parameters if course.anchored else 0) // shards,
+        casts=_casts(student, course) // shards,
         activations=_activations(student, course, batch),
         logits=_logits(student, course, batch),
-        exam=4 * student.parameters,
+        # A student that is shared out takes its exam in one piece on the first process's CPU.
+        exam=4 * student.parameters if shards == 1 else 0,
     )
 
 

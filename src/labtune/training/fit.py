@@ -77,11 +77,11 @@ class Fit:
     fits: bool
 
 
-def fit(student: Anatomy, config: TrainConfig, machine: Machine, shape: Shape) -> Fit:
+def fit(student: Anatomy, config: TrainConfig, machine: Machine, shape: Shape, *, shards: int = 1) -> Fit:
     """The fastest way that fits; when none does, the one that needs least, marked as not fitting."""
     best: Fit | None = None
     for parts, checkpointing in _ways(config, machine, shape):
-        course = Course.of(config, machine.device, checkpointing=checkpointing)
+        course = Course.of(config, machine.device, checkpointing=checkpointing, shards=shards)
         batch = shape.part(parts)
         memory = estimate(student, course, batch)
         choice = Fit(

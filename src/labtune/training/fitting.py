@@ -7,7 +7,7 @@ step by step, and so ends with the same weights.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -32,11 +32,13 @@ class Fitting:
     student: Anatomy
     config: TrainConfig
     machine: Machine
+    shards: int = 1
 
     @classmethod
-    def of(cls, folder: Path, config: TrainConfig, device: str) -> Fitting:
+    def of(cls, folder: Path, config: TrainConfig, device: str, *, shards: int = 1) -> Fitting:
         """For the student in `folder`, with what is free on `device` now. Raises ModelError."""
-        return cls(read_anatomy(folder), config, with_limit(this_machine(device), config.memory_gib))
+        machine = with_limit(this_machine(device), config.memory_gib)
+        return cls(read_anatomy(folder), config, machine, shards)
 
     def choose(self, plans: Sequence[PhasePlan], journal: Journal) -> dict[str, Fit]:
         """The fit of each phase that the journal does not know yet.
@@ -48,7 +50,7 @@ class Fitting:
         for plan in plans:
             if journal.last(FIT, phase=plan.name) is None:
                 shape = shape_of(plan)
-                chosen[plan.name] = fit(self.student, self.config, self.machine, shape)
+                chosen[plan.name] = fit(self.student, self.config, self.machine, shape, shards=self.shards)
                 if not chosen[plan.name].fits:
                     raise refusal(self.student, self.config, self.machine, shape)
         return chosen
@@ -76,7 +78,7 @@ def shape_of(plan: PhasePlan) -> Shape:
     return Shape(tokens, longest, most_trained, rows, plan.accumulation)
 
 
-def begin_phase(plan: PhasePlan, fits: dict[str, Fit], journal: Journal, emit: Emit) -> list[Portion]:
+def begin_phase(plan: PhasePlan, fits: Mapping[str, Fit], journal: Journal, emit: Emit) -> list[Portion]:
     """Note the fit of a phase and tell it; returns what is in force from which step on."""
     if (choice := fits.get(plan.name)) is not None:
         journal.append(FIT, phase=plan.name, parts=choice.parts, checkpointing=choice.checkpointing)
@@ -118,9 +120,7 @@ def tell_shortage(emit: Emit, phase: str) -> Callable[[Portion], None]:
 def note_shortage(journal: Journal, phase: str, now: Portion | None) -> None:
     """Write down, at the end of a step in which memory ran out, what is in force since."""
     if now is not None:
-        journal.append(
-            SHORTAGE, phase=phase, step=now.step, parts=now.parts, checkpointing=now.checkpointing
-        )
+        journal.append(SHORTAGE, phase=phase, step=now.step, parts=now.parts, checkpointing=now.checkpointing)
 
 
 def divided(plan: PhasePlan, parts: int) -> PhasePlan:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ _CGROUPS = (
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
 _MEMINFO = Path("/proc/meminfo")
+_CPUINFO = Path("/proc/cpuinfo")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +55,17 @@ def this_machine(device: str = "auto") -> Machine:
         most = int(torch.mps.recommended_max_memory())
         # Memory is shared with everything else on the machine.
         return Machine("mps", "Apple GPU", min(most - int(torch.mps.driver_allocated_memory()), free), most)
-    return Machine("cpu", "CPU", free, total)
+    return Machine("cpu", processor(), free, total)
+
+
+def processor() -> str:
+    """The processor's name and how many of its cores this process may use."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+    name = platform.processor() or platform.machine()
+    if _CPUINFO.exists():
+        found = re.search(r"^model name\s*:\s*(.+)$", _CPUINFO.read_text(encoding="utf-8"), re.MULTILINE)
+        name = found.group(1).strip() if found else name
+    return f"{name}, {cores} core{'s' if cores > 1 else ''}"
 
 
 def _kind(device: str) -> str:

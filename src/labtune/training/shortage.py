@@ -7,9 +7,9 @@ run is the same as one that was started with these parts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 
@@ -25,6 +25,9 @@ _SAID = (
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
 """What allocators say in a RuntimeError that is no OutOfMemoryError (CPU, MPS, cuBLAS)."""
+
+
+_LESS = "choose a method that needs less (labtune doctor --student shows which)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +129,24 @@ class Portions:
         else:
             raise TrainingError(
                 f"memory ran out in step {self._step} with a single row at a time",
-                hint="lower train.max_length, or choose a method that needs less (labtune doctor --student)",
+                hint=f"lower train.max_length, or {_LESS}",
             )
         self._history.append(fresh)
         self._tell(fresh)
+
+
+@contextmanager
+def told_plainly(phase: str) -> Iterator[None]:
+    """Within, running out of memory where no smaller part helps becomes one sentence."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        raise TrainingError(
+            f"memory ran out in phase {phase}, outside of the forward and backward pass",
+            hint=f"{_LESS}; what was trained is kept, and the same command goes on from there",
+        ) from error
 
 
 def _random_states() -> list[torch.Tensor]:
@@ -148,9 +165,3 @@ def _set_random_states(states: Sequence[torch.Tensor]) -> None:
         torch.cuda.set_rng_state(states[1])
     elif len(states) > 1:
         torch.mps.set_rng_state(states[1])
-
-
-def checkpoint_activations(models: Sequence[Any]) -> None:
-    """Compute activations again from here on, in the form that frozen weights and hooks can live with."""
-    for model in models:
-        model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
