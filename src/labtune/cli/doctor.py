@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -34,15 +36,31 @@ def doctor(
             "--key-env", metavar="NAME", help="Variable that holds the API key.", show_default="none"
         ),
     ] = None,
+    student: Annotated[
+        str | None,
+        typer.Option(
+            "--student",
+            metavar="ID|PATH",
+            help="Show what each tuning method could do here for this student.",
+            show_default=False,
+        ),
+    ] = None,
     sets: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Check this machine and the lab, or an endpoint; each line is ok, warn or fail, with what mends it.
 
-    Exit code 1 when something is broken that the embedded default needs, 3 when the endpoint cannot be used.
+    With --student: a table of the tuning methods, whether they fit into this machine's memory and how; of a
+    student on the hub only the shapes are fetched.
+
+    Exit code 1 when something is broken that the embedded default needs, or no method fits; 3 when the
+    endpoint or the student cannot be used.
     """
     from labtune.workflow.doctor import examine, examine_endpoint
 
+    if student is not None:
+        _show_prospects(lab, student, sets or (), as_json=as_json)
+        return
     if endpoint is None:
         lines = examine(lab, overrides=sets or ())
     else:
@@ -65,3 +83,15 @@ def _print(check: Check) -> None:
     typer.echo(f"{state}  {check.name:16}  {printable(check.found)}")
     if check.mend:
         typer.echo(f"{'':22}  -> {printable(check.mend)}")
+
+
+def _show_prospects(folder: Path, reference: str, overrides: Sequence[str], *, as_json: bool) -> None:
+    from labtune.cli.prospects import fields_of, lines_of
+    from labtune.workflow.doctor import examine_student
+
+    outlook = examine_student(folder, reference, overrides=overrides)
+    if as_json:
+        print_document("doctor", fields_of(outlook))
+    else:
+        typer.echo("\n".join(printable(line) for line in lines_of(outlook)))
+    raise typer.Exit(0 if any(one.fits for one in outlook.prospects) else 1)

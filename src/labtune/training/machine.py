@@ -78,7 +78,8 @@ def with_limit(machine: Machine, gib: float | None) -> Machine:
     """The same with `train.memory_gib` in force, which replaces what is free."""
     if gib is None:
         return machine
-    return Machine(machine.device, machine.name, int(gib * 2**30), machine.total)
+    free = int(gib * 2**30)
+    return Machine(machine.device, machine.name, free, max(free, machine.total))
 
 
 def host_memory() -> tuple[int, int]:

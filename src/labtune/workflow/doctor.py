@@ -17,7 +17,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import ValidationError
 
@@ -25,7 +25,10 @@ from labtune import __version__
 from labtune.config.endpoint import ANY_MODEL, EndpointConfig
 from labtune.config.layers import load
 from labtune.errors import ConfigError, LabtuneError
+from labtune.training.fit import gib
+from labtune.training.machine import Machine, host_memory, processor, with_limit
 from labtune.workflow.lab import LAB_FILE, Lab, find_lab
+from labtune.workflow.prospects import Outlook, look_ahead
 
 State = Literal["ok", "warn", "fail"]
 
@@ -35,20 +38,29 @@ PROBE_SECONDS = 120
 
 EXTRAS = {
     "core": ("typer", "rich", "pydantic", "PyYAML", "ruamel.yaml", "kreuzberg", "aiohttp", "jinja2"),
-    "train": ("torch", "transformers", "trl", "accelerate", "datasets", "prompt_toolkit"),
+    "train": ("torch", "transformers", "trl", "accelerate", "datasets", "peft", "prompt_toolkit"),
+    "serve": ("xllamacpp", "gguf"),
+    "ray": ("ray",),
 }
-"""Distributions that each extra brings; the embedded default needs all of them."""
+"""Distributions that each extra brings."""
+
+NEEDED = ("core", "train")
+"""Extras without which the embedded default does not work."""
 
 _PROBE = """\
 import json, torch
+def gpu(i):
+    free, total = torch.cuda.mem_get_info(i)
+    major, minor = torch.cuda.get_device_capability(i)
+    return {"name": torch.cuda.get_device_name(i), "free": free, "total": total,
+            "capability": f"{major}.{minor}", "bf16": torch.cuda.is_bf16_supported(i)}
+mps = torch.backends.mps.is_available()
 print(json.dumps({
     "version": torch.__version__,
-    "threads": torch.get_num_threads(),
-    "cuda": [
-        [torch.cuda.get_device_name(i), torch.cuda.get_device_properties(i).total_memory]
-        for i in range(torch.cuda.device_count())
-    ],
-    "mps": torch.backends.mps.is_available(),
+    "cuda_version": torch.version.cuda,
+    "cuda": [gpu(i) for i in range(torch.cuda.device_count())],
+    "mps": {"free": torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory(),
+            "total": torch.mps.recommended_max_memory()} if mps else None,
 }))
 """
 
@@ -71,7 +83,7 @@ def examine(start: Path, *, overrides: Sequence[str] = ()) -> Iterator[Check]:
     yield _memory()
     yield _disk(start)
     yield from _packages()
-    yield _torch()
+    yield from _torch()
     yield _student()
     yield _git()
     yield from examine_lab(start, overrides=overrides)
@@ -89,26 +101,16 @@ def _platform() -> Check:
 
 
 def _cores() -> Check:
-    count = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
-    return Check("cores", "ok", f"{count} usable")
+    return Check("cores", "ok", processor())
 
 
 def _memory() -> Check:
-    total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    limit = _memory_limit()
-    size = min(total, limit) if limit is not None else total
-    if size >= LEAST_MEMORY_GIB:
-        return Check("memory", "ok", f"{size:.1f} GiB")
-    return Check("memory", "warn", f"{size:.1f} GiB", f"training wants about {LEAST_MEMORY_GIB:.0f} GiB")
-
-
-def _memory_limit() -> float | None:
-    """The control group's limit in GiB (containers), or None."""
-    try:
-        text = Path("/sys/fs/cgroup/memory.max").read_text(encoding="ascii").strip()
-    except OSError:
-        return None
-    return int(text) / 2**30 if text.isdigit() else None
+    free, total = host_memory()
+    found = f"{gib(free)} free of {gib(total)}"
+    if free >= LEAST_MEMORY_GIB * 2**30:
+        return Check("memory", "ok", found)
+    mend = f"close other programs: training wants about {LEAST_MEMORY_GIB:.0f} GiB"
+    return Check("memory", "warn", found, mend)
 
 
 def _disk(start: Path) -> Check:
@@ -128,12 +130,32 @@ def _packages() -> Iterator[Check]:
                 missing.append(name)
         install = "pip install labtune" if extra == "core" else f"pip install 'labtune[{extra}]'"
         if missing:
-            yield Check(f"packages [{extra}]", "fail", f"missing: {', '.join(missing)}", install)
+            state: State = "fail" if extra in NEEDED else "warn"
+            yield Check(f"packages [{extra}]", state, f"missing: {', '.join(missing)}", install)
         else:
             yield Check(f"packages [{extra}]", "ok", ", ".join(versions))
 
 
-def _torch() -> Check:
+def _torch() -> Iterator[Check]:
+    found = _probe()
+    if isinstance(found, Check):
+        yield found
+        return
+    cuda = f", CUDA {found['cuda_version']}" if found["cuda_version"] else ""
+    yield Check("torch", "ok", f"{found['version']}{cuda}")
+    for number, gpu in enumerate(found["cuda"]):
+        memory = f"{gib(gpu['free'])} free of {gib(gpu['total'])}"
+        said = f"{gpu['name']}, {memory}, compute capability {gpu['capability']}"
+        mend = "" if gpu["bf16"] else "it has no bf16: train with --set train.precision=fp32"
+        yield Check(f"accelerator {number}", "warn" if mend else "ok", said, mend)
+    if found["mps"]:
+        yield Check("accelerator 0", "ok", f"Apple GPU (MPS), {gib(found['mps']['total'])} at most")
+    if not found["cuda"] and not found["mps"]:
+        yield Check("accelerators", "ok", "none that torch can use: the student is tuned on the CPU")
+
+
+def _probe() -> dict[str, Any] | Check:
+    """What torch finds here, or what is wrong with it."""
     # In a child: a broken build of torch can take the process down, and a good one takes seconds to load.
     try:
         done = subprocess.run(
@@ -145,10 +167,42 @@ def _torch() -> Check:
         lines = done.stderr.strip().splitlines()
         reason = lines[-1] if lines else f"ended with code {done.returncode}"
         return Check("torch", "fail", f"does not load: {reason}", "pip install 'labtune[train]'")
-    found = json.loads(done.stdout.strip().splitlines()[-1])
-    devices = [f"{name} ({size / 2**30:.0f} GiB)" for name, size in found["cuda"]]
-    devices += ["Apple GPU (MPS)"] if found["mps"] else []
-    return Check("torch", "ok", f"{found['version']}, {', '.join(devices) or 'CPU only'}")
+    found: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return found
+
+
+def machine_to_train_on(device: str) -> Machine:
+    """What `train.device` means here, asked in a child process; the CPU where torch does not load."""
+    found = None if device == "cpu" else _probe()
+    if isinstance(found, dict):
+        if device in ("auto", "cuda") and found["cuda"]:
+            gpu = found["cuda"][0]
+            return Machine("cuda", gpu["name"], gpu["free"], gpu["total"])
+        if device in ("auto", "mps") and found["mps"]:
+            return Machine(
+                "mps", "Apple GPU", min(found["mps"]["free"], host_memory()[0]), found["mps"]["total"]
+            )
+    free, total = host_memory()
+    return Machine("cpu", processor(), free, total)
+
+
+def examine_student(start: Path, reference: str | None, *, overrides: Sequence[str] = ()) -> Outlook:
+    """What each tuning method could do on this machine for a student; nothing of it is loaded.
+
+    Args:
+        start: a lab, or any folder.
+        reference: `builtin:NAME`, a folder or a hub id; None = the lab's student.
+        overrides: settings as in `--set`.
+
+    Raises:
+        ModelError: there is no such student, or it cannot be read.
+    """
+    root = find_lab(start)
+    chosen = [] if reference is None else [f"student={json.dumps({'model': reference})}"]
+    config = load(root / LAB_FILE if root else None, overrides=[*overrides, *chosen])
+    train = config.lab.train
+    machine = with_limit(machine_to_train_on(train.device), train.memory_gib)
+    return look_ahead(config, machine, base=root or start, runs=root / "runs" if root else None)
 
 
 def _student() -> Check:

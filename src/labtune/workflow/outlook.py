@@ -10,7 +10,7 @@ from labtune.artifact import read_json
 from labtune.config.defaults import Facts
 from labtune.config.layers import LoadedConfig
 from labtune.errors import LabtuneError
-from labtune.models.student import BUILTIN_PREFIX
+from labtune.models.student import BUILTIN_PREFIX, resolve_student
 from labtune.training.anatomy import read_anatomy
 from labtune.workflow.lab import Lab
 
@@ -37,17 +37,17 @@ def informed(lab: Lab, dataset: Path | None = None) -> LoadedConfig:
         anatomy = read_anatomy(folder)
     except LabtuneError:
         return lab.config
-    return lab.config.informed(facts(anatomy, lab, dataset or lab.runs_dir / "latest" / "mix"))
+    method = lab.config.lab.train.method
+    return lab.config.informed(facts_of(anatomy, method, dataset or lab.runs_dir / "latest" / "mix"))
 
 
-def facts(student: Anatomy, lab: Lab, dataset: Path) -> Facts:
-    """What decides the defaults; rows are those of the largest phase."""
-    path = dataset / MIX_FILE
-    phases: Mapping[str, Any] = read_json(path)["phases"] if path.is_file() else {}
+def facts_of(student: Anatomy, method: str, dataset: Path | None) -> Facts:
+    """What decides the defaults; rows are those of the largest phase of a mixed dataset."""
+    path = dataset / MIX_FILE if dataset is not None else None
+    phases: Mapping[str, Any] = read_json(path)["phases"] if path is not None and path.is_file() else {}
     rows, tokens = max(
         ((int(one["total_rows"]), int(one["total_tokens"])) for one in phases.values()), default=(0, 0)
     )
-    method = lab.config.lab.train.method
     if not rows:
         return Facts(student.parameters, method)
     return Facts(student.parameters, method, rows, tokens / rows)
@@ -55,8 +55,10 @@ def facts(student: Anatomy, lab: Lab, dataset: Path) -> Facts:
 
 def student_at_hand(lab: Lab) -> Path | None:
     """The folder of a student that lies on this machine; None for built-in ones, which have a profile."""
-    reference = lab.config.lab.student
-    if reference.startswith(BUILTIN_PREFIX):
+    student = lab.config.lab.student
+    if student.model.startswith(BUILTIN_PREFIX):
         return None
-    folder = Path(reference).expanduser()
-    return folder if folder.is_dir() else None
+    try:
+        return resolve_student(student.model_copy(update={"offline": True}), base=lab.root)
+    except LabtuneError:
+        return None

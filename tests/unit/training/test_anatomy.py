@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 from header_only import LLAMA_1B, LLAMA_8B, llama_shapes, write_header, write_llama
+from tests.families import FAMILIES, make_family
 
 from labtune.errors import ModelError
 from labtune.training.anatomy import describe, read_anatomy
-from tests.families import FAMILIES, make_family
 
 
 @pytest.mark.parametrize(("config", "parameters"), [(LLAMA_8B, 8_030_261_248), (LLAMA_1B, 1_235_814_400)])
