@@ -68,6 +68,7 @@ class Engine:
         command: the command line that serves.
         environment: variables that the command gets besides this process's own.
         patience_s: seconds that loading may take before the server counts as hung.
+        grace_s: seconds that the server has to end by itself.
     """
 
     name: EngineName
@@ -76,6 +77,7 @@ class Engine:
     command: Callable[[Launch], list[str]]
     environment: Callable[[Launch, Mapping[str, str]], dict[str, str]]
     patience_s: float
+    grace_s: float = 10.0
 
 
 def transformers_command(launch: Launch) -> list[str]:

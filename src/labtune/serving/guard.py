@@ -1,8 +1,9 @@
 """A small process between labtune and a server, so that the server ends when labtune does, however it ends.
 
-`python -m labtune.serving.guard COMMAND ...` runs the command in a session of its own and has the read end of
-a pipe as its stdin. When the pipe closes (its other end belongs to labtune, and even kill -9 closes it), or
-on SIGTERM, the whole session is asked to end and after `GRACE_S` made to. It loads the standard library only.
+`python -m labtune.serving.guard SECONDS COMMAND ...` runs the command in a session of its own and has the
+read end of a pipe as its stdin. When the pipe closes (its other end belongs to labtune, and even kill -9
+closes it), or on SIGTERM, the whole session is asked to end and after SECONDS made to. It loads the standard
+library only.
 """
 
 from __future__ import annotations
@@ -16,15 +17,19 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 
-GRACE_S = 10.0
-"""Seconds that a server has to end by itself."""
 BY_SIGNAL = 128
 """An exit code above this tells which signal ended the server, as shells say it."""
 _PR_SET_PDEATHSIG = 1
 
 
-def guard(command: Sequence[str], lifeline: int) -> int:
-    """Run `command` until it ends, `lifeline` closes or SIGTERM comes; its exit code."""
+def guard(command: Sequence[str], lifeline: int, grace_s: float) -> int:
+    """Run `command` until it ends, `lifeline` closes or SIGTERM comes; its exit code.
+
+    Args:
+        command: the server.
+        lifeline: read end of a pipe.
+        grace_s: seconds that the server has to end by itself when it is asked to.
+    """
     woken, wake = os.pipe()
     os.set_blocking(wake, False)
     signal.set_wakeup_fd(wake)
@@ -39,17 +44,17 @@ def guard(command: Sequence[str], lifeline: int) -> int:
         signals = set(os.read(woken, 64)) if woken in ready else set()
         is_cut = lifeline in ready and not os.read(lifeline, 64)
         if is_cut or signals - {signal.SIGCHLD}:
-            _end(server)
+            _end(server, grace_s)
     # What the server started and left behind ends with it.
     _signal_all(server, signal.SIGKILL)
     code = server.returncode
     return BY_SIGNAL - code if code < 0 else code
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
+def _end(server: subprocess.Popen[bytes], grace_s: float) -> None:
     _signal_all(server, signal.SIGTERM)
     try:
-        server.wait(GRACE_S)
+        server.wait(grace_s)
     except subprocess.TimeoutExpired:
         _signal_all(server, signal.SIGKILL)
         server.wait()
@@ -73,4 +78,4 @@ def _with_guard() -> Callable[[], None] | None:
 
 
 if __name__ == "__main__":
-    sys.exit(guard(sys.argv[1:], sys.stdin.fileno()))
+    sys.exit(guard(sys.argv[2:], sys.stdin.fileno(), float(sys.argv[1])))

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,12 @@ def slot_context(launch: Launch, trained: int | None) -> int:
     return min(wanted, trained) if trained is not None else wanted
 
 
+def wanted_threads(environment: Mapping[str, str]) -> int | None:
+    """Threads as OMP_NUM_THREADS asks for, which llama.cpp itself does not read; None = as many as it likes."""
+    text = environment.get("OMP_NUM_THREADS", "")
+    return int(text) if text.isdigit() and int(text) > 0 else None
+
+
 def parameters(launch: Launch, xllamacpp: Any) -> Any:
     """llama.cpp's settings for a launch.
 
@@ -44,6 +51,9 @@ def parameters(launch: Launch, xllamacpp: Any) -> Any:
     values.n_parallel = slots
     values.n_ctx = slots * slot_context(launch, read_header(Path(launch.model)).context_length)
     values.use_jinja = True
+    threads = wanted_threads(os.environ)
+    if threads is not None:
+        values.cpuparams.n_threads = values.cpuparams_batch.n_threads = threads
     # Greedy where a request says nothing, as in the exam, and no filters of llama.cpp's own where it draws.
     sampling = values.sampling
     sampling.temp, sampling.top_p, sampling.top_k, sampling.min_p = 0.0, 1.0, 0, 0.0

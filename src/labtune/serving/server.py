@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from labtune.errors import ModelError
 from labtune.serving.engines import Engine, Launch
-from labtune.serving.guard import BY_SIGNAL, GRACE_S
+from labtune.serving.guard import BY_SIGNAL
 from labtune.serving.ports import local_url
 
 SHOWN_LINES = 12
@@ -65,7 +65,10 @@ class ServerProcess:
         environment.update(engine.environment(launch, os.environ))
         with log.open("wb") as sink:
             process = subprocess.Popen(
-                [sys.executable, "-m", "labtune.serving.guard", *engine.command(launch)],
+                [
+                    *(sys.executable, "-m", "labtune.serving.guard", str(engine.grace_s)),
+                    *engine.command(launch),
+                ],
                 stdin=subprocess.PIPE,
                 stdout=sink,
                 stderr=subprocess.STDOUT,
@@ -152,7 +155,7 @@ class ServerProcess:
             with suppress(OSError):
                 self._process.stdin.close()
         try:
-            self._process.wait(GRACE_S + 5)
+            self._process.wait(self.engine.grace_s + 5)
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
