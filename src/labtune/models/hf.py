@@ -13,6 +13,7 @@ from typing import Any
 
 from labtune.errors import MissingDependencyError, ModelError
 from labtune.models.device import choose_device
+from labtune.models.masks import frame_of
 from labtune.models.resolve import resolve_template
 from labtune.models.stream import TextStream
 from labtune.models.student import check_folder
@@ -334,7 +335,7 @@ def _first_line(error: Exception) -> str:
 
 def stop_tokens(model: Any, tokenizer: Any) -> frozenset[int]:
     """Every token that ends a reply: the template's own, the tokenizer's, the generation config's."""
-    found = {tokenizer.eos_token_id, end_token(tokenizer)} | _configured_ends(model)
+    found = {tokenizer.eos_token_id, end_token(tokenizer), frame_of(tokenizer).stop} | _configured_ends(model)
     return frozenset(token for token in found if token is not None)
 
 

@@ -48,13 +48,16 @@ class Frame:
 
     Attributes:
         opening: what the model has to write before the answer's own text.
-        end: the token that ends an answer; None when the template writes none, or cannot be trained with.
+        end: the last token of an answer, after which nothing is trained: the tokenizer's end of text where the
+            template goes on to it, else the first control token; None when the template writes none.
+        stop: the first control token behind an answer's text, at which generation can stop already.
         marks: how far the template's generation marks can be followed: `none` (there are none),
             `as_they_are`, or `cut` (they also mark what the model does not write, such as the role).
     """
 
     opening: str
     end: int | None
+    stop: int | None
     marks: str
 
 
@@ -107,16 +110,18 @@ def _find_frame(tokenizer: Any) -> Frame:
     found = answer_frame(tokenizer)
     opening, closing = found or ("", "")
     framing = set(tokenizer.all_special_ids) | set(tokenizer.added_tokens_decoder)
-    end = next((token for token in encode(tokenizer, [closing])[0] if token in framing), None)
+    ends = [token for token in encode(tokenizer, [closing])[0] if token in framing]
+    stop = ends[0] if ends else None
+    end = tokenizer.eos_token_id if tokenizer.eos_token_id in ends else stop
     if not _MARK.search(tokenizer.chat_template):
-        return Frame(opening, end, "none")
+        return Frame(opening, end, stop, "none")
     exact = _exact(tokenizer, PROBES, end)
     marked = _marked(tokenizer, PROBES)
     wide = any(
         ids == other_ids and any(flag > other for flag, other in zip(marks, mask, strict=True))
         for (other_ids, mask), (ids, marks) in zip(exact, marked, strict=True)
     )
-    return Frame(opening, end, "cut" if found and wide else "as_they_are")
+    return Frame(opening, end, stop, "cut" if found and wide else "as_they_are")
 
 
 def _exact(tokenizer: Any, chats: Sequence[Conversation], end: int | None) -> list[Tokens]:

@@ -1,4 +1,4 @@
-"""Students from a hub: fetched once, gone on with, pinned, offline, refused in one sentence. The hub is local."""
+"""Students from a hub on this machine: fetched once, gone on with, pinned, offline, refused in one sentence."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from collections import namedtuple
 from pathlib import Path
 
 import pytest
-from local_hub import MAIN, OLD, LocalHub, local_hub
 
 from labtune.config.lab import StudentConfig
 from labtune.errors import ModelError
 from labtune.models.student import licence_of, origin_of, resolve_student
+from local_hub import MAIN, OLD, LocalHub, local_hub
 
 CHUNK = 10 * 2**20
 """Bytes that the hub library reads at once."""
