@@ -33,6 +33,9 @@ SYSTEM_INTO_QUESTION = (
     "{% set messages = [{'role': 'user', 'content': question}] + messages[2:] %}{% endif %}"
 )
 
+# llama.cpp's server hands today in under this name, which Llama 3 templates prefer to their own.
+DATE_GIVEN = f"{{% set date_string = '{DAY.strftime('%d %b %Y')}' %}}"
+
 _CLOCK = re.compile(r"""strftime_now\(\s*(?P<quote>['"])(?P<format>[^'"\\]*)(?P=quote)\s*\)""")
 _SYSTEM_PROBE: Conversation = [
     {"role": "system", "content": "Speak like a heron."},
@@ -76,6 +79,8 @@ def _without_clock(template: str) -> str:
             "model would be asked otherwise than it was tested",
             hint="write the date into chat_template.jinja in the student's folder",
         )
+    if re.search(r"\bdate_string\b", template) and DATE_GIVEN not in template:
+        template = DATE_GIVEN + template
     return template
 
 
