@@ -10,11 +10,11 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 from labtune.config.lab import TrainConfig
 from labtune.training.anatomy import Anatomy, read_anatomy
-from labtune.training.fit import Fit, Shape, fit, gib, refusal
+from labtune.training.fit import Fit, Shape, fit, refusal
 from labtune.training.journal import Journal
 from labtune.training.machine import Machine, this_machine, with_limit
 from labtune.training.plan import PhasePlan
@@ -23,6 +23,9 @@ from labtune.types import Emit, Json
 
 FIT, SHORTAGE = "fit", "out_of_memory"
 """Events of the journal."""
+
+Chosen = tuple[Fit, float | None]
+"""A fit, and the `train.memory_gib` that it was chosen for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,18 +43,20 @@ class Fitting:
         machine = with_limit(this_machine(device), config.memory_gib)
         return cls(read_anatomy(folder), config, machine, shards)
 
-    def choose(self, plans: Sequence[PhasePlan], journal: Journal) -> dict[str, Fit]:
-        """The fit of each phase that the journal does not know yet.
+    def choose(self, plans: Sequence[PhasePlan], journal: Journal) -> dict[str, Chosen]:
+        """The fit of each phase that the journal does not know, or knows for another limit.
 
         Raises:
             TrainingError: one does not fit, however it is divided; the methods that would are named.
         """
         chosen = {}
         for plan in plans:
-            if journal.last(FIT, phase=plan.name) is None:
+            known = journal.last(FIT, phase=plan.name)
+            if known is None or known["limit_gib"] != self.config.memory_gib:
                 shape = shape_of(plan)
-                chosen[plan.name] = fit(self.student, self.config, self.machine, shape, shards=self.shards)
-                if not chosen[plan.name].fits:
+                choice = fit(self.student, self.config, self.machine, shape, shards=self.shards)
+                chosen[plan.name] = choice, self.config.memory_gib
+                if not choice.fits:
                     raise refusal(self.student, self.config, self.machine, shape)
         return chosen
 
@@ -78,10 +83,20 @@ def shape_of(plan: PhasePlan) -> Shape:
     return Shape(tokens, longest, most_trained, rows, plan.accumulation)
 
 
-def begin_phase(plan: PhasePlan, fits: Mapping[str, Fit], journal: Journal, emit: Emit) -> list[Portion]:
-    """Note the fit of a phase and tell it; returns what is in force from which step on."""
-    if (choice := fits.get(plan.name)) is not None:
-        journal.append(FIT, phase=plan.name, parts=choice.parts, checkpointing=choice.checkpointing)
+def begin_phase(
+    plan: PhasePlan, step: int, fits: Mapping[str, Chosen], journal: Journal, emit: Emit
+) -> list[Portion]:
+    """Note the fit of a phase that goes on after `step`, tell it, and say what is in force from when on."""
+    if (chosen := fits.get(plan.name)) is not None:
+        choice, limit = chosen
+        journal.append(
+            FIT,
+            phase=plan.name,
+            step=step + 1,
+            parts=choice.parts,
+            checkpointing=choice.checkpointing,
+            limit_gib=limit,
+        )
         shape = shape_of(plan)
         part = shape.part(choice.parts)
         emit(
@@ -97,9 +112,10 @@ def begin_phase(plan: PhasePlan, fits: Mapping[str, Fit], journal: Journal, emit
                 "memory_bytes": choice.memory.total,
             },
         )
-    history = [_portion(event, step=1) for event in journal.find(FIT, phase=plan.name)]
-    return history + [
-        _portion(event, step=cast(int, event["step"])) for event in journal.find(SHORTAGE, phase=plan.name)
+    return [
+        Portion(cast(int, event["step"]), cast(int, event["parts"]), bool(event["checkpointing"]))
+        for event in journal.find(phase=plan.name)
+        if event["event"] in (FIT, SHORTAGE)
     ]
 
 
@@ -132,16 +148,3 @@ def divided(plan: PhasePlan, parts: int) -> PhasePlan:
     smaller = max(size for size in sizes if size <= max(1, plan.micro_batch // parts))
     factor = plan.micro_batch // smaller
     return replace(plan, micro_batch=smaller, accumulation=plan.accumulation * factor)
-
-
-def said(choice: Fit, machine: Machine) -> str:
-    """One line about a fit."""
-    again = ", activations computed again" if choice.checkpointing else ""
-    return (
-        f"about {gib(choice.memory.total)} of {gib(machine.free)} free memory, "
-        f"{choice.micro_tokens:,} tokens at once{again}"
-    )
-
-
-def _portion(event: dict[str, Any], *, step: int) -> Portion:
-    return Portion(step, int(event["parts"]), bool(event["checkpointing"]))

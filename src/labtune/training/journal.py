@@ -59,10 +59,10 @@ class Journal:
             stream.flush()
             os.fsync(stream.fileno())
 
-    def find(self, kind: str, *, phase: str | None = None) -> Iterator[Event]:
-        """Events of a kind (and phase), in order."""
+    def find(self, kind: str | None = None, *, phase: str | None = None) -> Iterator[Event]:
+        """Events (of a kind, of a phase), in order."""
         for event in self._events:
-            if event["event"] == kind and (phase is None or event.get("phase") == phase):
+            if (kind is None or event["event"] == kind) and (phase is None or event.get("phase") == phase):
                 yield event
 
     def last(self, kind: str, *, phase: str | None = None) -> Event | None:

@@ -20,8 +20,7 @@ from labtune.models.hf import HfChatModel
 from labtune.models.quiet import no_warnings
 from labtune.training import checkpoints
 from labtune.training.distributed import Gang, whole_model
-from labtune.training.fit import Fit
-from labtune.training.fitting import begin_phase, divided, note_shortage, tell_shortage
+from labtune.training.fitting import Chosen, begin_phase, divided, note_shortage, tell_shortage
 from labtune.training.journal import Journal
 from labtune.training.methods.method import Method
 from labtune.training.plan import PhasePlan
@@ -62,7 +61,7 @@ class PhaseWork:
     progress: Progress
     emit: Emit
     us: Gang
-    fits: Mapping[str, Fit]
+    fits: Mapping[str, Chosen]
 
 
 def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
@@ -73,12 +72,12 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
     Raises:
         TrainingError: the loss is not a number any more, or memory does not suffice.
     """
-    history = begin_phase(plan, work.fits, work.journal, work.emit)
-    if work.us.size > 1:
-        plan, history = divided(plan, history[0].parts), [replace(history[0], parts=1)]
     folder = work.root / plan.name
     resume = work.us.by_the_first(checkpoints.latest_resume_point, folder)
     start = checkpoints.step_of(resume) if resume else 0
+    history = begin_phase(plan, start, work.fits, work.journal, work.emit)
+    if work.us.size > 1:
+        plan, history = divided(plan, history[-1].parts), [replace(history[-1], step=1, parts=1)]
     work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
     work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
     config = work.config.model_copy(update={"gradient_checkpointing": history[-1].checkpointing})

@@ -244,7 +244,9 @@ def _fingerprint(dataset: Dataset, config: TrainConfig, seed: int, student: Path
     missing = [path for path in files if not path.is_file()]
     if missing:
         read_json(missing[0])
-    return content_hash(config.model_dump(), seed, [[path.name, file_hash(path)] for path in files])
+    # Memory decides in how many parts the work is done, not what is done; the journal keeps the parts.
+    settings = config.model_dump(exclude={"memory_gib"})
+    return content_hash(settings, seed, [[path.name, file_hash(path)] for path in files])
 
 
 def _open_journal(folder: Path, fingerprint: str, us: Gang) -> Journal:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 MIX_FILE = "mix.json"
 
 
-def informed(lab: Lab, dataset: Path | None = None) -> LoadedConfig:
+def informed(lab: Lab, *, student: Path | None = None, dataset: Path | None = None) -> LoadedConfig:
     """The lab's settings with the defaults that depend on the student's size and on the mixed data.
 
     A student that is not on this machine yet, or cannot be read, decides nothing: the stage that needs it
@@ -28,9 +28,13 @@ def informed(lab: Lab, dataset: Path | None = None) -> LoadedConfig:
 
     Args:
         lab: whose settings.
+        student: folder of its student; None = as far as it lies on this machine.
         dataset: the mix stage's folder; None = that of the newest run, if it is there.
     """
-    folder = student_at_hand(lab)
+    if lab.config.lab.student.model.startswith(BUILTIN_PREFIX):
+        # Built-in students have a measured profile.
+        return lab.config
+    folder = student or student_at_hand(lab)
     if folder is None:
         return lab.config
     try:
@@ -54,11 +58,8 @@ def facts_of(student: Anatomy, method: str, dataset: Path | None) -> Facts:
 
 
 def student_at_hand(lab: Lab) -> Path | None:
-    """The folder of a student that lies on this machine; None for built-in ones, which have a profile."""
-    student = lab.config.lab.student
-    if student.model.startswith(BUILTIN_PREFIX):
-        return None
+    """The folder of the lab's student, if it lies on this machine; nothing is fetched."""
     try:
-        return resolve_student(student.model_copy(update={"offline": True}), base=lab.root)
+        return resolve_student(lab.config.lab.student.model_copy(update={"offline": True}), base=lab.root)
     except LabtuneError:
         return None

@@ -12,6 +12,7 @@ from labtune.artifact import Checkpoint, Curated, Dataset, SampleSet, file_hash
 from labtune.config.endpoint import ModelConfig
 from labtune.types import Json, Message, RunContext, StageOutcome
 from labtune.workflow.lab import Lab
+from labtune.workflow.outlook import informed
 from labtune.workflow.student import locate_student
 
 if TYPE_CHECKING:
@@ -116,7 +117,8 @@ def mix(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.mixing.mix import mix as work
     from labtune.mixing.sources import locate_sources
 
-    config, student = lab.config.lab, locate_student(lab)
+    student = locate_student(lab)
+    config = informed(lab, student=student).lab
     curated, samples = folders["curate"], folders["generate"]
     sources = locate_sources(config.mix.sources, lab.root)
     # Only rows with passages keep to the longest row, so only they depend on it.
@@ -179,8 +181,9 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.workflow.gang import Tuning, tune_in_gang
     from labtune.workflow.workers import executor_of
 
-    config, student = lab.config.lab, locate_student(lab)
+    student = locate_student(lab)
     curated, dataset = folders["curate"], folders["mix"]
+    config = informed(lab, student=student, dataset=dataset).lab
 
     def select(model: HfChatModel) -> float:
         return development_score(model, Curated(curated).exam(), config.evaluate)
@@ -201,7 +204,7 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
             **_hashes(curated, "exam.jsonl"),
             **_model_hashes(student),
         },
-        config={"student": config.student.name, "train": config.train.model_dump()},
+        config={"student": config.student.name, "train": config.train.model_dump(exclude={"memory_gib"})},
         work=do,
     )
 
@@ -213,25 +216,25 @@ def evaluate(lab: Lab, folders: Mapping[str, Path]) -> Step:
     from labtune.evaluation.evaluate import Contestants
     from labtune.evaluation.evaluate import evaluate as work
     from labtune.evaluation.general import load_general_exam
+    from labtune.workflow.workers import exam_models
 
     config, student = lab.config.lab, locate_student(lab)
     curated, checkpoint = folders["curate"], Checkpoint(folders["train"])
 
     def do(run: RunContext) -> StageOutcome:
-        from labtune.models.hf import HfChatModel
-
-        return work(
-            checkpoint,
-            Curated(curated),
-            config=config.evaluate,
-            run=run,
-            contestants=Contestants(
-                HfChatModel.load(student, name=config.student.name),
-                HfChatModel.load(checkpoint.model_dir, name="tuned"),
-                model_identity(student),
-            ),
-            general=load_general_exam(GENERAL_EXAM),
-        )
+        with exam_models(lab, run.emit) as open_model:
+            return work(
+                checkpoint,
+                Curated(curated),
+                config=config.evaluate,
+                run=run,
+                contestants=Contestants(
+                    open_model(student, config.student.name),
+                    open_model(checkpoint.model_dir, "tuned"),
+                    model_identity(student),
+                ),
+                general=load_general_exam(GENERAL_EXAM),
+            )
 
     return Step(
         inputs={
