@@ -31,7 +31,7 @@ def slot_context(launch: Launch, trained: int | None) -> int:
 
 
 def wanted_threads(environment: Mapping[str, str]) -> int | None:
-    """Threads as OMP_NUM_THREADS asks for, which llama.cpp itself does not read; None = as many as it likes."""
+    """Threads as OMP_NUM_THREADS says, which llama.cpp itself does not read; None = as many as it likes."""
     text = environment.get("OMP_NUM_THREADS", "")
     return int(text) if text.isdigit() and int(text) > 0 else None
 
