@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from labtune.artifact import canonical_json, content_hash, file_hash
 from labtune.errors import ModelError
@@ -113,7 +117,7 @@ def ask(
         return [{"text": reply.text, "stopped": reply.stopped} for reply in replies]
 
     plan = _batches([len(prompt_of(q)) for q in questions], keys, batch_size)
-    values = _run(work, plan, keys, cache, progress)
+    values = _run(work, plan, keys, cache, progress, lanes_of(model))
     return [
         Answer(str(value.get("text", "")), bool(value.get("stopped")), str(value.get("error", "")))
         for value in values
@@ -142,7 +146,7 @@ def likelihoods(
         return [{"ll": score} for score in scores]
 
     plan = _batches([len(prompt_of(q)) + len(answer) for q, answer in pairs], keys, batch_size)
-    values = _run(work, plan, keys, cache, progress)
+    values = _run(work, plan, keys, cache, progress, lanes_of(model))
     return [float(str(value.get("ll", -math.inf))) for value in values]
 
 
@@ -152,25 +156,61 @@ def _run(
     keys: Sequence[str],
     cache: AnswerCache,
     progress: Progress,
+    lanes: int,
 ) -> list[_Value]:
     failed: dict[str, _Value] = {}
     error: ModelError | None = None
-    for done, batch in plan:
-        if any(cache.get(keys[i]) is None for i in batch):
-            try:
-                cache.put({keys[i]: value for i, value in zip(batch, work(batch), strict=True)})
-            except ModelError:
-                # One question spoils a batch: find out which.
-                for i in batch:
-                    try:
-                        cache.put({keys[i]: work([i])[0]})
-                    except ModelError as single:
-                        error = single
-                        failed[keys[i]] = {"error": single.message}
-        progress(done, len(keys))
+    unknown = [any(cache.get(keys[i]) is None for i in batch) for _, batch in plan]
+    batches = [batch for (_, batch), asks in zip(plan, unknown, strict=True) if asks]
+    with _lanes(lanes) as side_by_side:
+        attempts = iter(side_by_side(partial(_attempt, work), batches))
+        for (done, batch), asks in zip(plan, unknown, strict=True):
+            if asks:
+                values = dict(zip([keys[i] for i in batch], next(attempts), strict=True))
+                cache.put({key: value for key, value in values.items() if not isinstance(value, ModelError)})
+                for key, value in values.items():
+                    if isinstance(value, ModelError):
+                        error, failed[key] = value, {"error": value.message}
+            progress(done, len(keys))
     if error is not None and len(failed) == len(set(keys)):
         raise error
     return [cache.get(key) or failed[key] for key in keys]
+
+
+def _attempt(
+    work: Callable[[Sequence[int]], list[_Value]], batch: Sequence[int]
+) -> list[_Value | ModelError]:
+    """A value, or the reason why there is none, for each of a batch."""
+    try:
+        return list(work(batch))
+    except ModelError:
+        # One question spoils a batch: find out which.
+        found: list[_Value | ModelError] = []
+        for i in batch:
+            try:
+                found += work([i])
+            except ModelError as error:
+                found.append(error)
+        return found
+
+
+@contextmanager
+def _lanes(number: int) -> Iterator[Callable[..., Iterator[Any]]]:
+    """A `map` that does so many at once, in threads; results come in order."""
+    if number == 1:
+        yield map
+        return
+    pool = ThreadPoolExecutor(number, thread_name_prefix="labtune-exam")
+    try:
+        yield pool.map
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def lanes_of(model: ChatModel) -> int:
+    """Batches that a model takes at once: its attribute `lanes`, or 1."""
+    lanes: int = getattr(model, "lanes", 1)
+    return lanes
 
 
 def _batches(lengths: Sequence[int], keys: Sequence[str], batch_size: int) -> list[tuple[int, list[int]]]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from labtune.engine.site import Site
 from labtune.generation.branch import Models
 from labtune.generation.school import Away
 from labtune.models.ledger import Ledger, LedgerMeter, LedgerModel
-from labtune.protocols import Host, OpenExecutor
+from labtune.protocols import Host, LikelihoodModel, OpenExecutor
 from labtune.types import Emit
 from labtune.workflow.faculty import DEFAULT_PIPELINE, pipeline_path
 from labtune.workflow.lab import Lab
@@ -53,6 +53,24 @@ def away_of(lab: Lab, teacher: ModelConfig, emit: Emit) -> Away | None:
         pipeline=pipeline_path(lab.root.absolute(), name),
         most=most,
     )
+
+
+@contextmanager
+def exam_models(lab: Lab, emit: Emit) -> Iterator[Callable[[Path, str], LikelihoodModel]]:
+    """Opens models that sit exams: (folder, name). On workers they are loaded with the first question.
+
+    In this process a model is loaded at once; on workers a batch goes to each.
+    """
+    if not lab.config.lab.engine.has_workers:
+        from labtune.models.hf import HfChatModel
+
+        yield lambda folder, name: HfChatModel.load(folder, name=name)
+        return
+    from labtune.models.distant import DistantModel, Hall, Seat
+
+    with executor_of(lab, emit)() as executor, executor.host([Seat] * executor.workers) as hosts:
+        hall = Hall(hosts)
+        yield lambda folder, name: DistantModel(hall, folder, name=name)
 
 
 @asynccontextmanager
