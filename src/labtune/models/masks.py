@@ -48,8 +48,8 @@ class Frame:
 
     Attributes:
         opening: what the model has to write before the answer's own text.
-        end: the last token of an answer, after which nothing is trained: the tokenizer's end of text where the
-            template goes on to it, else the first control token; None when the template writes none.
+        end: the last token of an answer, after which nothing is trained: the tokenizer's end of text where
+            the template goes on to it, else the first control token; None when the template writes none.
         stop: the first control token behind an answer's text, at which generation can stop already.
         marks: how far the template's generation marks can be followed: `none` (there are none),
             `as_they_are`, or `cut` (they also mark what the model does not write, such as the role).

@@ -1,4 +1,4 @@
-"""Students from a hub on this machine: fetched once, gone on with, pinned, offline, refused in one sentence."""
+"""Students from a (local) hub: fetched once, gone on with, pinned, offline, refused in one sentence."""
 
 from __future__ import annotations
 
