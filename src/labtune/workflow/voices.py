@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from labtune.serving.speaker import Speaker
 
 SERVED = "served"
-_URLS = ("http://", "https://")
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +90,7 @@ class Voices:
             release_memory()
 
     def _opened(self, name: str, stack: ExitStack) -> Voice:
-        if name.startswith(_URLS):
+        if "://" in name:
             return self._reached(name, name, self._address, stack)
         if name == SERVED:
             return self._served(stack)

@@ -169,7 +169,8 @@ def test_a_teacher_without_its_file_or_engine_is_refused_before_anything_starts(
 def test_a_vllm_teacher_is_known_by_its_id_and_started_as_configured(tmp_path: Path) -> None:
     lab = lab_with(
         tmp_path,
-        "teacher:\n  {vllm: org/model, slots: 64, context_tokens: 8192, arguments: [--tensor-parallel-size, '2']}\n"
+        "teacher:\n  vllm: org/model\n  slots: 64\n  context_tokens: 8192\n"
+        "  arguments: [--tensor-parallel-size, '2']\n"
         "judge: {gguf: judge.gguf}\n",
     )
     teacher = lab.config.lab.teacher
