@@ -62,13 +62,23 @@ def open_ray(config: EngineConfig, site: Site) -> Iterator[RayExecutor]:
             ray.shutdown()
 
 
-def _join(ray: Any, config: EngineConfig) -> None:
-    address = config.address or os.environ.get("RAY_ADDRESS") or "local"
+def address_of(config: EngineConfig, environment: Mapping[str, str]) -> str:
+    """Where the cluster is; `local`: nowhere yet.
+
+    Raises:
+        ConfigError: it is the address of a Ray client.
+    """
+    address = config.address or environment.get("RAY_ADDRESS") or "local"
     if address.startswith("ray://"):
         raise ConfigError(
             f"engine.address {address!r} is that of a Ray client, which the lab's files do not reach",
             hint="run labtune on a node of the cluster (address: auto), or as a Ray job (deploy/)",
         )
+    return address
+
+
+def _join(ray: Any, config: EngineConfig) -> None:
+    address = address_of(config, os.environ)
     for name, value in _QUIET.items():
         os.environ.setdefault(name, value)
     settings: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}

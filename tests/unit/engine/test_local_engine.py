@@ -33,13 +33,15 @@ def test_shards_are_done_one_by_one_as_they_are_asked_for(tmp_path):
 
 
 def test_hosts_keep_their_state_and_tell_their_errors(tmp_path):
-    with open_engine(EngineConfig(), Site(tmp_path)) as engine:
-        with engine.host([partial(Counter, 10), Counter]) as (first, second):
-            assert [first.call("add", 1).result(), first.call("add", 1).result()] == [11, 12]
-            assert second.call("add", 5).result() == 5
-            assert second.call("process").result() == os.getpid()
-            with pytest.raises(ModelError, match="stuck"):
-                first.call("fail").result()
+    with (
+        open_engine(EngineConfig(), Site(tmp_path)) as engine,
+        engine.host([partial(Counter, 10), Counter]) as (first, second),
+    ):
+        assert [first.call("add", 1).result(), first.call("add", 1).result()] == [11, 12]
+        assert second.call("add", 5).result() == 5
+        assert second.call("process").result() == os.getpid()
+        with pytest.raises(ModelError, match="stuck"):
+            first.call("fail").result()
 
 
 def test_an_engine_may_be_one_word_and_a_later_layer_replaces_it_whole(tmp_path):

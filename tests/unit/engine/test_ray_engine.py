@@ -13,16 +13,17 @@ from pathlib import Path
 import psutil
 import pytest
 from benchmarks.simulated_teacher import TeacherConfig, TeacherProcess, teacher_process
+from tests.unit.cli.small_lab import write_lab
 from tests.unit.engine.worker_code import Counter, refuse, square, square_or_die
 
 from labtune.artifact import read_manifest
 from labtune.config.engine import EngineConfig
 from labtune.engine.engines import open_engine
+from labtune.engine.ray import address_of, worker_shape
 from labtune.engine.site import Site
 from labtune.errors import BudgetReached, ConfigError, EngineError, ModelError
 from labtune.workflow.lab import Lab
 from labtune.workflow.run import run_lab
-from tests.unit.cli.small_lab import write_lab
 
 pytestmark = pytest.mark.ray
 
@@ -99,18 +100,41 @@ def test_hosts_are_made_anew_when_their_worker_is_killed(engine, tmp_path):
 
 
 def test_a_worker_that_always_dies_is_an_engine_error(tmp_path):
-    with open_engine(EngineConfig(kind="ray", workers=2, restarts=0), Site(tmp_path)) as engine:
-        with pytest.raises(EngineError, match="lost too often"):
-            list(engine.map(square_or_die, [(3, tmp_path / "marker")]))
+    config = EngineConfig(kind="ray", workers=2, restarts=0)
+    with open_engine(config, Site(tmp_path)) as engine, pytest.raises(EngineError, match="lost too often"):
+        list(engine.map(square_or_die, [(3, tmp_path / "marker")]))
 
 
-def test_an_address_of_a_ray_client_is_refused(tmp_path, monkeypatch):
-    import ray
-
-    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+def test_an_address_of_a_ray_client_is_refused():
     with pytest.raises(ConfigError, match="Ray client"):
-        with open_engine(EngineConfig(kind="ray", address="ray://head:10001"), Site(tmp_path)):
-            pass
+        address_of(EngineConfig(kind="ray", address="ray://head:10001"), {})
+    assert address_of(EngineConfig(kind="ray"), {"RAY_ADDRESS": "auto"}) == "auto"
+    assert address_of(EngineConfig(kind="ray", address="head:6379"), {"RAY_ADDRESS": "auto"}) == "head:6379"
+    assert address_of(EngineConfig(kind="ray"), {}) == "local"
+
+
+@pytest.mark.parametrize(
+    ("settings", "cluster", "expected"),
+    [
+        ({}, {"CPU": 8.0}, (8, 1.0, 0.0)),
+        ({"cpus_per_worker": 3}, {"CPU": 8.0}, (2, 3.0, 0.0)),
+        ({}, {"CPU": 64.0, "GPU": 8.0}, (8, 1.0, 1.0)),
+        ({"gpus_per_worker": 0.5}, {"CPU": 64.0, "GPU": 8.0}, (16, 1.0, 0.5)),
+        ({"gpus_per_worker": 0, "workers": 4}, {"CPU": 64.0, "GPU": 8.0}, (4, 1.0, 0.0)),
+        ({"cpus_per_worker": 4}, {"CPU": 2.0}, (1, 4.0, 0.0)),
+    ],
+)
+def test_workers_follow_from_what_the_cluster_has(settings, cluster, expected):
+    shape = worker_shape(EngineConfig(kind="ray", **settings), cluster)
+    assert (shape.workers, shape.cpus, shape.gpus) == expected
+
+
+def test_a_cluster_that_is_too_small_is_told(tmp_path):
+    told = []
+    site = Site(tmp_path, lambda event, fields: told.append((event, fields["text"])))
+    with open_engine(EngineConfig(kind="ray", workers=50), site):
+        assert told[0][0] == "notice"
+        assert "50 workers of 1 need 50: waiting for it to grow" in told[0][1]
 
 
 BUILTIN = json.dumps({"generate": {"phrasings": 6, "skill_variants": 2}})
@@ -165,7 +189,8 @@ def test_workers_ask_a_teacher_and_nothing_is_paid_twice_when_one_is_killed(tmp_
         assert generated(root, TWO) == here
         assert killer.victims
         stats = teacher.stats()
-        # The kill may cost what its worker had in flight, a half of the four slots; each asks for itself once.
+        # The kill may cost what its worker had in flight: half of the four slots. Each worker that begins
+        # finds out for itself how the endpoint takes schemas.
         assert stats["answered_twice"] <= 2
         assert total <= stats["answered"] <= total + 2 + 6
         assert stats["most_active"] <= 4
