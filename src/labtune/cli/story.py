@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labtune.artifact import MANIFEST, read_jsonl
-from labtune.cli.text import duration, one_line
+from labtune.cli.text import duration, number, one_line
 from labtune.types import Json
 
 if TYPE_CHECKING:
@@ -35,6 +35,8 @@ class Story:
         self._run = ""
         self._states: dict[str, str] = {}
         self._notices: set[str] = set()
+        self._time: Mapping[str, Json] = {}
+        self._fit = ""
 
     def listen(self, view: View, event: str, fields: Mapping[str, Json]) -> None:
         """Print the lines that an event is worth."""
@@ -51,6 +53,10 @@ class Story:
             case "train.example":
                 view.say("  one training row as the student sees it; only what stands in [[ ]] is trained:")
                 view.say(f"    {one_line(str(fields.get('text') or ''), 600)}", "cyan")
+            case "train.plan":
+                self._time = fields
+            case "train.fit":
+                self._tell_fit(view, fields)
             case "train.phase":
                 self._tell_phase(view, fields)
 
@@ -131,6 +137,25 @@ class Story:
         if text and text not in self._notices:
             self._notices.add(text)
             view.say(f"  note: {text}", "yellow")
+
+    def _tell_fit(self, view: View, fields: Mapping[str, Json]) -> None:
+        """Memory and time of the training to come; once, as long as they stay the same."""
+        from labtune.training.fit import gib
+
+        size, tokens = fields.get("memory_bytes"), fields.get("micro_tokens")
+        if not isinstance(size, (int, float)) or not isinstance(tokens, (int, float)):
+            return
+        told = f"about {gib(size)} of memory for {number(tokens)} tokens at once"
+        if fields.get("divided"):
+            told += ", divided to fit" + (
+                ", activations computed again" if fields.get("checkpointing") else ""
+            )
+        seconds, speed = self._time.get("seconds"), self._time.get("tokens_per_second")
+        if isinstance(seconds, (int, float)) and isinstance(speed, (int, float)):
+            told += f"; about {duration(seconds)} at the {number(speed)} tokens/s of an earlier run"
+        if told != self._fit:
+            view.say(f"  {told}")
+            self._fit, self._time = told, {}
 
     def _tell_phase(self, view: View, fields: Mapping[str, Json]) -> None:
         score = fields.get("score")

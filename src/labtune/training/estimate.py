@@ -20,6 +20,9 @@ Device = Literal["cpu", "cuda", "mps"]
 _ADAM = 8
 """Bytes of AdamW's two moments, fp32, for each tuned parameter."""
 
+_LIBRARIES = 128 * 2**20
+"""Kernels, threads and modules that are loaded with the first step; measured (docs/fit.md)."""
+
 _CHUNK = {"cpu": 1 << 21, "cuda": 1 << 27}
 """Logits held at once, as models/head.py has it."""
 
@@ -103,6 +106,7 @@ class Memory:
         activations: what the forward pass leaves for the backward pass, and the widest layer's gradients.
         logits: what the loss works with.
         exam: the plain model that is examined between steps, when gradients and activations are gone.
+        libraries: what they take for themselves once work begins.
     """
 
     weights: int
@@ -113,12 +117,13 @@ class Memory:
     activations: int
     logits: int
     exam: int
+    libraries: int
 
     @property
     def total(self) -> int:
         """The peak: the larger of a step and an exam, on top of what stays."""
         step = self.gradients + self.casts + self.activations + self.logits
-        return self.weights + self.optimizer + self.copies + max(step, self.exam)
+        return self.weights + self.optimizer + self.copies + self.libraries + max(step, self.exam)
 
 
 def estimate(student: Anatomy, course: Course, batch: Batch) -> Memory:
@@ -135,6 +140,7 @@ def estimate(student: Anatomy, course: Course, batch: Batch) -> Memory:
         logits=_logits(student, course, batch),
         # A student that is shared out takes its exam in one piece on the first process's CPU.
         exam=4 * student.parameters if shards == 1 else 0,
+        libraries=_LIBRARIES,
     )
 
 

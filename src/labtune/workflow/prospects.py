@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from labtune.artifact import read_json
 from labtune.config.lab import StudentConfig, TrainConfig
@@ -16,7 +16,8 @@ from labtune.models.hub import HubModel
 from labtune.models.student import is_hub_id, resolve_student
 from labtune.training.anatomy import Anatomy, describe, read_anatomy
 from labtune.training.fit import METHODS, fit, usual_shape
-from labtune.training.machine import Machine
+from labtune.training.machine import Machine, this_machine
+from labtune.types import Json, RunContext
 from labtune.workflow.outlook import facts_of
 
 METRICS = "metrics.json"
@@ -97,6 +98,24 @@ def measured_speeds(runs: Path, student: Anatomy, machine: Machine) -> dict[str,
         if (trained.get("device"), trained.get("parameters")) == (machine.name, student.parameters):
             speeds[str(trained["method"])] = float(read_json(path)["tokens_per_second"])
     return speeds
+
+
+def telling_time(run: RunContext, runs: Path, config: TrainConfig, student: Path) -> RunContext:
+    """`run` with the time that the planned tokens will take, where an earlier run here measured the speed.
+
+    Adds `tokens_per_second` and `seconds` to `train.plan`, which comes before the student is loaded.
+    """
+
+    def emit(event: str, fields: Mapping[str, Json]) -> None:
+        if event == "train.plan":
+            machine = this_machine(config.device)
+            speed = measured_speeds(runs, read_anatomy(student), machine).get(config.method)
+            if speed:
+                seconds = round(float(cast(int, fields["tokens"])) / speed, 1)
+                fields = {**fields, "tokens_per_second": speed, "seconds": seconds}
+        run.emit(event, fields)
+
+    return replace(run, emit=emit)
 
 
 def _prospect(

@@ -13,6 +13,7 @@ from labtune.config.endpoint import ModelConfig
 from labtune.types import Json, Message, RunContext, StageOutcome
 from labtune.workflow.lab import Lab
 from labtune.workflow.outlook import informed
+from labtune.workflow.prospects import telling_time
 from labtune.workflow.student import locate_student
 
 if TYPE_CHECKING:
@@ -189,6 +190,7 @@ def train(lab: Lab, folders: Mapping[str, Path]) -> Step:
         return development_score(model, Curated(curated).exam(), config.evaluate)
 
     def do(run: RunContext) -> StageOutcome:
+        run = telling_time(run, lab.runs_dir, config.train, student)
         run.emit("train.student", origin_of(config.student, student).event())
         if config.engine.kind != "local":
             tuning = Tuning(dataset, curated, student, config.train, config.evaluate, config.engine.sharding)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from header_only import LLAMA_1B, LLAMA_8B, write_llama
 
+from header_only import LLAMA_1B, LLAMA_8B, write_llama
 from labtune.config.lab import TrainConfig
 from labtune.training.anatomy import Anatomy, read_anatomy
 from labtune.training.estimate import Batch, Course, estimate, flops_per_token, tuned_parameters
@@ -38,9 +38,8 @@ def test_full_tuning_holds_sixteen_bytes_a_parameter(llama_1b: Anatomy) -> None:
     assert memory.weights == memory.gradients == memory.exam == 4 * parameters
     assert memory.optimizer == 8 * parameters
     # Gradients and casts of a step weigh more than the exam between steps, so the step is the peak.
-    assert memory.total == sum(
-        (memory.weights, memory.gradients, memory.optimizer, memory.casts, memory.activations, memory.logits)
-    )
+    step = memory.gradients + memory.casts + memory.activations + memory.logits
+    assert memory.total == memory.weights + memory.optimizer + memory.libraries + step
     anchored = estimate(llama_1b, Course.of(TrainConfig(pull_back=1.0), "cuda"), Batch(1, 1, 1))
     assert anchored.total == memory.total + 4 * parameters
     plain = estimate(llama_1b, Course.of(TrainConfig(precision="fp32"), "cuda"), Batch(1, 1, 1))
@@ -87,15 +86,27 @@ def test_ample_memory_changes_nothing(llama_1b: Anatomy) -> None:
 
 
 def test_less_memory_first_halves_then_checkpoints_then_refuses(llama_1b: Anatomy) -> None:
-    found = [fit(llama_1b, TrainConfig(), gpu(gib), SHAPE) for gib in (60, 27, 25.5, 24, 10)]
-    assert [one.fits for one in found] == [True, True, True, True, False]
-    assert [(one.parts, one.checkpointing) for one in found[:2]] == [(1, False), (2, False)]
-    assert found[2].checkpointing
-    assert found[3].parts > found[2].parts
-    for one in found[:4]:
+    found = [fit(llama_1b, TrainConfig(), gpu(tenth / 10), SHAPE) for tenth in range(600, 100, -1)]
+    ways = [(one.parts, one.checkpointing, one.fits) for one in found]
+    assert list(dict.fromkeys(way for way in ways if way[2]))[:3] == [
+        (1, False, True),
+        (2, False, True),
+        (1, True, True),
+    ]
+    # Smaller parts than 2,048 tokens are for a GPU only worth it where computing again does not suffice.
+    assert not any(parts > 2 and not again for parts, again, _ in ways)
+    assert ways[-1][2] is False
+    assert [way[2] for way in ways] == sorted((way[2] for way in ways), reverse=True)
+    for one in found:
         # The step stays the same: only its division changes.
         assert one.accumulation == SHAPE.accumulation * one.parts
-    assert found[4].memory.total > 10 * GIB
+
+
+def test_a_cpu_halves_down_to_single_rows_before_it_computes_again(llama_1b: Anatomy) -> None:
+    machines = [Machine("cpu", "CPU", int(tenth / 10 * GIB), 0) for tenth in range(600, 100, -1)]
+    found = [fit(llama_1b, TrainConfig(), machine, SHAPE) for machine in machines]
+    ways = dict.fromkeys((one.parts, one.checkpointing) for one in found if one.fits)
+    assert list(ways)[:4] == [(1, False), (2, False), (4, False), (8, False)]
 
 
 def test_an_asked_for_checkpointing_is_kept(llama_1b: Anatomy) -> None:

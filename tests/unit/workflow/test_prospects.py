@@ -9,14 +9,15 @@ import pytest
 
 from header_only import LLAMA_1B, LLAMA_8B, write_llama
 from labtune.cli.prospects import fields_of, lines_of
-from labtune.config.lab import StudentConfig
+from labtune.config.lab import StudentConfig, TrainConfig
 from labtune.config.layers import load
 from labtune.errors import ModelError
 from labtune.training.machine import Machine
+from labtune.types import RunContext
 from labtune.workflow.doctor import EXTRAS, NEEDED, examine_student, machine_to_train_on
 from labtune.workflow.lab import Lab
 from labtune.workflow.outlook import informed
-from labtune.workflow.prospects import anatomy_of, look_ahead, measured_speeds
+from labtune.workflow.prospects import anatomy_of, look_ahead, measured_speeds, telling_time
 from local_hub import MAIN, local_hub
 
 GIB = 2**30
@@ -172,3 +173,24 @@ def test_the_cpu_is_asked_without_torch() -> None:
 def test_optional_extras_are_no_failure() -> None:
     assert set(NEEDED) < set(EXTRAS)
     assert "peft" in EXTRAS["train"]
+
+
+def test_a_training_tells_the_time_that_an_earlier_run_measured(tmp_path: Path) -> None:
+    student = write_llama(tmp_path / "student", SMALL)
+    config = TrainConfig(device="cpu")
+    told: list[dict] = []
+    run = RunContext(
+        tmp_path / "out", tmp_path / "cache", emit=lambda _name, fields: told.append(dict(fields))
+    )
+    telling_time(run, tmp_path / "runs", config, student).emit("train.plan", {"tokens": 9_000})
+    assert told == [{"tokens": 9_000}]
+    earlier = tmp_path / "runs" / "1" / "train"
+    earlier.mkdir(parents=True)
+    on = {
+        "device": machine_to_train_on("cpu").name,
+        "method": "full",
+        "parameters": anatomy_of(StudentConfig(model=str(student)), tmp_path).parameters,
+    }
+    (earlier / "metrics.json").write_text(json.dumps({"tokens_per_second": 4_500.0, "on": on}))
+    telling_time(run, tmp_path / "runs", config, student).emit("train.plan", {"tokens": 9_000})
+    assert told[1] == {"tokens": 9_000, "tokens_per_second": 4_500.0, "seconds": 2.0}
