@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
-from . import events, facts, talk, tasks, worlds
+from . import events, facts, talk, tasks, wordings, worlds
 from .exam import questions
 from .rows import Row
 
@@ -21,6 +21,7 @@ SHARES: tuple[tuple[Maker, float], ...] = (
     (facts.world_row, 0.28),
     (facts.pair_row, 0.06),
     (facts.synonym_row, 0.03),
+    (wordings.wording_row, 0.25),
     (tasks.arithmetic, 0.06),
     (tasks.instruction, 0.1),
     (talk.small_talk, 0.03),
@@ -28,6 +29,7 @@ SHARES: tuple[tuple[Maker, float], ...] = (
 )
 CHINESE_SHARE = 0.32
 _CLOSED_BOOK = frozenset(("world", "words", "arithmetic", "canon", "unknown", "chat", "instruction"))
+_REWORDED = frozenset(("reading", "event", "canon"))
 _SYSTEM = {
     "en": (
         "You are a helpful assistant.",
@@ -48,6 +50,8 @@ def stream(seed: int) -> Iterator[Row]:
     while True:
         language = "zh" if rng.random() < CHINESE_SHARE else "en"
         row = rng.choices(makers, weights)[0](rng, language)
+        if row.category in _REWORDED and rng.random() < 0.5:
+            row = wordings.reworded(rng, row)
         if row.category in _CLOSED_BOOK and rng.random() < 0.07:
             row = _conversation(row, rng.choices(makers, weights)[0](rng, language))
         if row.messages[0][0] == "user" and rng.random() < 0.04:

@@ -54,7 +54,7 @@ def test_stream_mixes_both_languages_and_all_categories() -> None:
     chinese = sum(row.language == "zh" for row in rows) / len(rows)
     assert 0.27 < chinese < 0.37
     tasks = {"reading", "canon", "unknown", "world", "words", "arithmetic", "instruction", "chat"}
-    assert {row.category for row in rows} == tasks | {"text", "conversation"}
+    assert {row.category for row in rows} == tasks | {"text", "conversation", "wording"}
 
 
 def test_stream_never_asks_an_exam_question() -> None:
