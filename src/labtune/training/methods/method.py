@@ -72,10 +72,11 @@ class Method(ABC):
 
     def shipped(self, model: Any) -> Any:
         """A plain model, apart from `model`, with the weights that would be shipped: rounded to bf16."""
-        weights = {
-            name: value.detach().bfloat16().float() if value.is_floating_point() else value.clone()
-            for name, value in self.plain_weights(model).items()
-        }
+        plain, weights = self.plain_weights(model), {}
+        for name in list(plain):
+            # One by one, so that merged weights are not held twice.
+            value = plain.pop(name)
+            weights[name] = value.detach().bfloat16().float() if value.is_floating_point() else value.clone()
         return self.blueprint.build(weights)
 
     @property
