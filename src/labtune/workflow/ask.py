@@ -1,19 +1,15 @@
-"""Asking models outside the stages: the exam before any training, and the tuned model for chat."""
+"""Asking models outside the stages: the exam before any training, and which run's model is meant."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from labtune.artifact import Checkpoint, Curated, read_manifest
+from labtune.artifact import Curated, read_manifest
 from labtune.errors import UserError
 from labtune.types import Emit, Json, RunContext, no_events
 from labtune.workflow.lab import Lab
 from labtune.workflow.run import latest_run, runs
 from labtune.workflow.student import locate_student
-
-if TYPE_CHECKING:
-    from labtune.models.hf import HfChatModel
 
 
 def exam_before(lab: Lab, *, emit: Emit = no_events) -> dict[str, Json]:
@@ -58,25 +54,3 @@ def find_tuned(lab: Lab, run: str | None = None) -> Path:
         if read_manifest(folder / "train") is not None:
             return folder
     raise UserError(f"{lab.root} has no tuned model yet", hint="labtune run")
-
-
-def load_tuned(lab: Lab, run: str | None = None) -> tuple[HfChatModel, str]:
-    """Load a run's tuned model; also say in one line which model of which run it is.
-
-    Raises:
-        UserError: see `find_tuned`.
-        ModelError: the files are damaged.
-    """
-    from labtune.models.hf import HfChatModel
-
-    folder = find_tuned(lab, run)
-    name = f"{lab.config.lab.student} tuned in run {folder.name}"
-    return HfChatModel.load(Checkpoint(folder / "train").model_dir, name=name), name
-
-
-def load_base(lab: Lab) -> tuple[HfChatModel, str]:
-    """Load the untuned student."""
-    from labtune.models.hf import HfChatModel
-
-    student = lab.config.lab.student.name
-    return HfChatModel.load(locate_student(lab), name=student), f"{student} (untuned)"
