@@ -78,8 +78,11 @@ def reworded(rng: random.Random, row: Row) -> Row:
         return row
     role, content = messages[place]
     parts = content.split("\n\n")
-    # The passage stands before or after the question, and is longer.
-    asked = min(range(len(parts)), key=lambda index: len(parts[index]))
+    # The passage stands before or after the question, and holds what the answer quotes.
+    open_parts = [place for place, part in enumerate(parts) if not any(word in part for word in row.must)]
+    if not open_parts:
+        return row
+    asked = min(open_parts, key=lambda number: len(parts[number]))
     parts[asked] = _swapped(rng, parts[asked], row.language)
     messages[place] = (role, "\n\n".join(parts))
     return replace(row, messages=tuple(messages))
