@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from labtune.artifact import content_hash
@@ -70,31 +71,30 @@ def pack(rows: Sequence[int], lengths: Sequence[int], max_length: int) -> list[P
     return packs
 
 
+_NOTHING = {
+    "input_ids": torch.zeros((1, 1), dtype=torch.long),
+    "labels": torch.full((1, 1), IGNORED),
+    "position_ids": torch.zeros((1, 1), dtype=torch.long),
+}
+"""One token from which nothing is learnt: where a process has no packs left, but the others wait for it."""
+
+
 @dataclass(frozen=True, slots=True)
 class PackCollator:
-    """Gathers the tokens of packs: (B, T) of ids, labels and positions, padded to the longest pack.
-
-    Padding gets position 0 everywhere: each padding token is a sequence of its own and disturbs nobody.
-    """
+    """Gathers the tokens of packs into one line (1, T): ids, labels, positions that restart with each row."""
 
     rows: TokenRows
-    pad_token: int
 
     def __call__(self, examples: Sequence[dict[str, Any]]) -> dict[str, torch.Tensor]:
         """Collate examples `{"rows": [...]}`."""
         starts = self.rows.starts
-        packs = [example["rows"] for example in examples]
-        width = max(sum(int(starts[row + 1] - starts[row]) for row in rows) for rows in packs)
-        ids_BT = torch.full((len(packs), width), self.pad_token)
-        labels_BT = torch.full((len(packs), width), IGNORED)
-        positions_BT = torch.zeros((len(packs), width), dtype=torch.long)
-        for place, rows in enumerate(packs):
-            at = 0
-            for row in rows:
-                begin, end = int(starts[row]), int(starts[row + 1])
-                to = at + end - begin
-                ids_BT[place, at:to] = torch.from_numpy(self.rows.ids[begin:end])
-                labels_BT[place, at:to] = torch.from_numpy(self.rows.labels[begin:end])
-                positions_BT[place, at:to] = torch.arange(end - begin)
-                at = to
-        return {"input_ids": ids_BT, "labels": labels_BT, "position_ids": positions_BT}
+        spans = [(int(starts[row]), int(starts[row + 1])) for example in examples for row in example["rows"]]
+        if not spans:
+            return _NOTHING
+        tokens = np.concatenate([np.arange(begin, end) for begin, end in spans])
+        positions = np.concatenate([np.arange(end - begin) for begin, end in spans])
+        return {
+            "input_ids": torch.from_numpy(self.rows.ids[tokens].astype(np.int64))[None],
+            "labels": torch.from_numpy(self.rows.labels[tokens].astype(np.int64))[None],
+            "position_ids": torch.from_numpy(positions)[None],
+        }

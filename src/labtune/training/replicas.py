@@ -7,8 +7,9 @@ the batch does. Gradients are summed in a fixed order: results depend neither on
 from __future__ import annotations
 
 import copy
+import itertools
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 import torch
@@ -32,7 +33,7 @@ class Replicas:
         )
 
     def backward(self, batch: Batch, loss_of: Callable[[Any, Batch], torch.Tensor]) -> torch.Tensor:
-        """Sum of `loss_of(copy, part)` over the parts of `batch` (B, T); gradients end in the model."""
+        """Sum of `loss_of(copy, part)` over the parts of `batch` (1, T); gradients end in the model."""
         parts = split(batch, len(self._models))
 
         def work(number: int) -> torch.Tensor:
@@ -47,9 +48,21 @@ class Replicas:
             losses = [work(0), *(other.result() for other in others)]
         finally:
             torch.set_num_threads(before)
+            # When one part fails, none may go on writing gradients behind the caller's back.
+            wait(others)
         for replica in self._models[1:]:
             _move_gradients(replica, self._models[0])
         return torch.stack(losses).sum()
+
+    def drop_gradients(self) -> None:
+        """Forget what a failed backward pass left in the copies."""
+        for model in self._models:
+            model.zero_grad(set_to_none=True)
+
+    def checkpoint(self) -> None:
+        """Compute activations again, in all copies."""
+        for model in self._models:
+            model.activation_checkpointing_enable()
 
     def train(self) -> None:
         """Put all copies into training mode."""
@@ -58,19 +71,23 @@ class Replicas:
 
 
 def split(batch: Batch, count: int) -> list[Batch]:
-    """At most `count` parts of consecutive rows, none empty, each as wide as its longest row.
+    """`count` parts of consecutive rows with about as many tokens each; fewer when there are fewer rows.
 
-    Padding stands on the right and has position 0 and no label.
+    A batch is one line (1, T) of rows; a row begins where `position_ids` is 0.
     """
-    rows = torch.arange(batch["input_ids"].shape[0]).tensor_split(count)
-    return [_trim({name: values[part] for name, values in batch.items()}) for part in rows if len(part)]
-
-
-def _trim(part: Batch) -> Batch:
-    """Cut columns that hold nothing but padding: beyond the last label there is nothing to learn from."""
-    used = (part["labels"] != -100).any(0).nonzero()
-    width = int(used.max()) + 1 if len(used) else 1
-    return {name: values[:, :width] for name, values in part.items()}
+    begins = (batch["position_ids"][0] == 0).nonzero().flatten().tolist()
+    width = batch["position_ids"].shape[1]
+    count = min(count, len(begins))
+    edges, row = [0], 0
+    for part in range(1, count):
+        # The begin nearest to an even cut that leaves a row for this part and for each that follows.
+        free = range(row + 1, len(begins) - (count - part) + 1)
+        row = min(free, key=lambda at: abs(begins[at] - width * part / count))
+        edges.append(begins[row])
+    return [
+        {name: values[:, begin:end] for name, values in batch.items()}
+        for begin, end in itertools.pairwise([*edges, width])
+    ]
 
 
 def _sharing(model: Any) -> Any:

@@ -8,20 +8,21 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch.nn.functional import cross_entropy
+from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
 
 from labtune.config.lab import TrainConfig
-from labtune.models.head import project_only
 from labtune.models.quiet import no_warnings
 from labtune.training.checkpoints import mark_complete, step_of
+from labtune.training.distributed import ALONE, Gang, deal, process_settings
+from labtune.training.loss import PackedLoss
 from labtune.training.methods.method import Method
 from labtune.training.methods.weights import load_weights_into, save_weights
 from labtune.training.optimizer import make_optimizer
@@ -29,6 +30,7 @@ from labtune.training.packing import PackCollator
 from labtune.training.plan import PhasePlan
 from labtune.training.replicas import Replicas
 from labtune.training.rows import IGNORED
+from labtune.training.shortage import Portion, Portions
 
 _ROUTING = ("output_router_logits", "router_aux_loss_coef")
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
@@ -41,15 +43,21 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
     the trained positions are projected and nothing but the loss is computed.
     """
 
-    def __init__(self, *, config: TrainConfig, method: Method, **settings: Any) -> None:
+    def __init__(self, *, config: TrainConfig, method: Method, us: Gang = ALONE, **settings: Any) -> None:
+        self._packed_loss = PackedLoss(settings["model"], within=us.shares_out)
         # Before TRL gets hold of the model: it replaces `forward` by a closure over this one copy.
         copies = config.replicas if method.shares_weights and settings["args"].device.type == "cpu" else 1
+        self._us = us
+        if us.size > 1:
+            # Processes do what copies do within one, and only the model itself averages their gradients.
+            copies = 1
         self._replicas = Replicas(settings["model"], copies) if copies > 1 else None
         with _as_it_was(settings["model"]):
             super().__init__(**settings)
         self._method = method
         self._precision = config.precision
         self._step_losses: list[torch.Tensor] = []
+        self.divide([Portion(1, 1, config.gradient_checkpointing is True)], may_checkpoint=False)
 
     def training_step(
         self,
@@ -57,7 +65,47 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         inputs: dict[str, torch.Tensor],
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
-        """Forward and backward of one micro-batch, shared out to the replicas where there are any."""
+        """Forward and backward of one micro-batch, in as many parts as memory asks for."""
+        return self._portions.run(
+            self.state.global_step + 1, inputs, lambda part: self._train_part(model, part, num_items_in_batch)
+        )
+
+    def divide(
+        self,
+        history: Sequence[Portion],
+        *,
+        may_checkpoint: bool,
+        tell: Callable[[Portion], None] = lambda _portion: None,
+    ) -> None:
+        """Train in parts: those of `history`, and smaller ones when memory runs out.
+
+        Args:
+            history: in how many parts from which step on.
+            may_checkpoint: whether activations may be computed again when parts cannot be smaller.
+            tell: is called at each shortage.
+        """
+        checkpoint = (
+            self._replicas.checkpoint if self._replicas else self.model.activation_checkpointing_enable
+        )
+        self._portions = Portions(
+            history, checkpoint=checkpoint if may_checkpoint else None, forget=self._forget, tell=tell
+        )
+
+    def shortage(self) -> Portion | None:
+        """What is in force since memory ran out in the step just done; None when it did not."""
+        return self._portions.news()
+
+    def _forget(self) -> None:
+        """Drop gradients and losses of the step so far."""
+        self._step_losses.clear()
+        self.model.zero_grad(set_to_none=True)
+        if self._replicas is not None:
+            self._replicas.drop_gradients()
+
+    def _train_part(
+        self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None
+    ) -> torch.Tensor:
+        """Forward and backward, shared out to the replicas where there are any."""
         if self._replicas is None:
             loss: torch.Tensor = super().training_step(model, inputs, num_items_in_batch)
             return loss
@@ -86,14 +134,9 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
     def _loss(
         self, model: Any, inputs: dict[str, torch.Tensor], num_items_in_batch: torch.Tensor | int | None
     ) -> tuple[torch.Tensor, Any]:
-        labels_BT = inputs["labels"]
-        predicts_BT = torch.zeros_like(labels_BT, dtype=torch.bool)
-        predicts_BT[:, :-1] = labels_BT[:, 1:] != IGNORED
-        targets_N = labels_BT[:, 1:][predicts_BT[:, :-1]]
-        with self._autocast(), project_only(model, predicts_BT):
-            out = model(input_ids=inputs["input_ids"], position_ids=inputs["position_ids"], use_cache=False)
-        total = cross_entropy(out.logits.float(), targets_N, reduction="sum")
-        count = targets_N.numel() if num_items_in_batch is None else num_items_in_batch
+        with self._autocast():
+            total, trained, out = self._packed_loss(model, inputs)
+        count = trained if num_items_in_batch is None else num_items_in_batch
         # Gradients are averaged over processes, and the count is that of all of them.
         return total / count * self.accelerator.num_processes, out
 
@@ -110,11 +153,26 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         super()._save_checkpoint(model, trial)
+        self._us.wait()
+        self._us.by_the_first(self._complete_resume_point)
+
+    def _complete_resume_point(self) -> None:
         folder = Path(self.args.output_dir)
         mark_complete(folder / f"checkpoint-{self.state.global_step}")
         for path in folder.glob("checkpoint-*"):
             if step_of(path) != self.state.global_step:
                 shutil.rmtree(path)
+
+    def get_train_dataloader(self) -> Any:
+        """Batches of this process: its packs are dealt out already, and must not be shared out again."""
+        if self._us.size == 1:
+            return super().get_train_dataloader()
+        return DataLoader(
+            self.train_dataset,
+            batch_size=self.args.per_device_train_batch_size,
+            collate_fn=self.data_collator,
+            pin_memory=self.args.dataloader_pin_memory,
+        )
 
     def _save(self, output_dir: str | None = None, state_dict: dict[str, torch.Tensor] | None = None) -> None:
         weights = self._method.resume_weights(self.model)
@@ -147,14 +205,12 @@ class Student:
 
 
 def make_trainer(
-    student: Student, plan: PhasePlan, *, config: TrainConfig, folder: Path, seed: int
+    student: Student, plan: PhasePlan, *, config: TrainConfig, folder: Path, seed: int, us: Gang = ALONE
 ) -> PhaseTrainer:
     """A trainer for one phase whose resume points go to `folder`."""
     from datasets import Dataset as HfDataset
 
-    if not torch.cuda.is_available():
-        # Packs are short, and the backward pass of the CPU's fused attention is slow (docs/log.md).
-        student.model.set_attn_implementation("eager")
+    hand = deal(plan.packs, plan.micro_batch, plan.accumulation, us)
     if config.gradient_checkpointing:
         # Here and not by the Trainer, which would not reach the copies.
         student.model.activation_checkpointing_enable()
@@ -162,8 +218,8 @@ def make_trainer(
     with no_warnings():
         arguments = SFTConfig(
             output_dir=str(folder),
-            per_device_train_batch_size=plan.micro_batch,
-            gradient_accumulation_steps=plan.accumulation,
+            per_device_train_batch_size=hand.micro_batch,
+            gradient_accumulation_steps=hand.accumulation,
             num_train_epochs=1,
             learning_rate=config.learning_rate,
             lr_scheduler_type="cosine"
@@ -186,18 +242,20 @@ def make_trainer(
             eval_strategy="no",
             report_to="none",
             disable_tqdm=True,
+            **process_settings(us),
         )
         # One process trains on one device; several GPUs are used by several processes.
         arguments._n_gpu = min(1, arguments.n_gpu)
         trainer = PhaseTrainer(
             config=config,
             method=student.method,
+            us=us,
             model=student.model,
             optimizers=(optimizer, None),
             args=arguments,
-            train_dataset=HfDataset.from_dict({"rows": plan.packs}),
+            train_dataset=HfDataset.from_dict({"rows": hand.packs}),
             processing_class=student.tokenizer,
-            data_collator=PackCollator(plan.rows, int(student.tokenizer.pad_token_id)),
+            data_collator=PackCollator(plan.rows),
         )
     trainer.remove_callback(PrinterCallback)
     # Now that the weights lie where they are trained.

@@ -14,6 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from labtune.config.lab import TrainConfig
 from labtune.errors import DataError
 from labtune.models.template import render_ids
+from labtune.training import attention
 from labtune.training.packing import PackCollator, pack, plan_passes
 from labtune.training.plan import plan_phases
 from labtune.training.rows import IGNORED, TokenRows
@@ -47,11 +48,12 @@ def test_short_rows_are_packed_without_waste():
     assert sum(lengths) / (256 * len(packs)) > 0.98
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_packed_rows_give_the_logits_they_give_alone(tiny_student, attention):
+@pytest.mark.parametrize("implementation", ["sdpa", "eager", "rows"])
+def test_packed_rows_give_the_logits_they_give_alone(tiny_student, implementation):
     tokenizer = AutoTokenizer.from_pretrained(tiny_student)
     model = AutoModelForCausalLM.from_pretrained(tiny_student, dtype=torch.float32).eval()
-    model.set_attn_implementation(attention)
+    alone_model = AutoModelForCausalLM.from_pretrained(tiny_student, dtype=torch.float32).eval()
+    model.set_attn_implementation(attention.register() if implementation == "rows" else implementation)
     chats = [
         [Message("user", question), Message("assistant", answer)]
         for question, answer in [
@@ -64,26 +66,27 @@ def test_packed_rows_give_the_logits_they_give_alone(tiny_student, attention):
     starts = np.cumsum([0, *(len(row) for row in tokens)])
     ids = np.concatenate([np.array(row, dtype=np.int32) for row in tokens])
     rows = TokenRows(ids, ids.copy(), starts, 0, ())
-    batch = PackCollator(rows, tokenizer.pad_token_id)([{"rows": [0, 2]}, {"rows": [1]}])
+    batch = PackCollator(rows)([{"rows": [0, 2]}, {"rows": [1]}])
+    known = {"rows": attention.RowLayout.of(batch["position_ids"][0])} if implementation == "rows" else {}
     with torch.inference_mode():
         packed = model(
-            input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False
-        ).logits
-        alone = [model(torch.tensor([row])).logits[0] for row in tokens]
-        joined = model(torch.tensor([[*tokens[0], *tokens[2]]])).logits[0]
-    first = len(tokens[0])
-    assert (packed[0, :first] - alone[0]).abs().max() < 1e-5
-    assert (packed[0, first : first + len(tokens[2])] - alone[2]).abs().max() < 1e-5
-    assert (packed[1, : len(tokens[1])] - alone[1]).abs().max() < 1e-5
+            input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False, **known
+        ).logits[0]
+        alone = [alone_model(torch.tensor([row])).logits[0] for row in tokens]
+        joined = alone_model(torch.tensor([[*tokens[0], *tokens[2]]])).logits[0]
+    first, second = len(tokens[0]), len(tokens[0]) + len(tokens[2])
+    assert (packed[:first] - alone[0]).abs().max() < 1e-5
+    assert (packed[first:second] - alone[2]).abs().max() < 1e-5
+    assert (packed[second:] - alone[1]).abs().max() < 1e-5
     # The comparison can fail: without boundaries the second row is another.
     assert (joined[first:] - alone[2]).abs().max() > 1e-2
 
 
 def test_collator_restarts_positions_and_never_trains_across_a_boundary():
-    batch = PackCollator(make_rows([3, 2, 4]), 0)([{"rows": [0, 1]}, {"rows": [2]}])
-    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1], [0, 1, 2, 3, 0]]
-    assert batch["input_ids"].tolist() == [[10, 11, 12, 13, 14], [15, 16, 17, 18, 0]]
-    assert batch["labels"].tolist() == [[-100, 11, 12, -100, 14], [-100, 16, 17, 18, -100]]
+    batch = PackCollator(make_rows([3, 2, 4]))([{"rows": [0, 1]}, {"rows": [2]}])
+    assert batch["position_ids"].tolist() == [[0, 1, 2, 0, 1, 0, 1, 2, 3]]
+    assert batch["input_ids"].tolist() == [[10, 11, 12, 13, 14, 15, 16, 17, 18]]
+    assert batch["labels"].tolist() == [[-100, 11, 12, -100, 14, -100, 16, 17, 18]]
 
 
 def test_passes_are_shuffled_anew_and_the_last_one_may_be_partial():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections.abc import Sequence
 
 import pytest
 import torch
@@ -15,18 +16,16 @@ from labtune.training.optimizer import Parts, make_optimizer, pull_back
 from labtune.training.replicas import Replicas, split
 
 
-def batch(rows: int = 5, width: int = 24) -> dict[str, torch.Tensor]:
+def batch(lengths: Sequence[int] = (24, 21, 18, 15, 12)) -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    ids = torch.randint(5, 60, (rows, width), generator=generator)
-    labels = ids.clone()
-    for row in range(rows):
-        labels[row, width - 3 * row :] = -100
-    positions = torch.arange(width).expand(rows, width)
+    ids = torch.randint(5, 60, (1, sum(lengths)), generator=generator)
+    positions = torch.cat([torch.arange(length) for length in lengths])[None]
+    labels = torch.where(positions == 0, -100, ids)
     return {"input_ids": ids, "labels": labels, "position_ids": positions}
 
 
 def loss_of(model, part) -> torch.Tensor:
-    logits = model(input_ids=part["input_ids"], position_ids=part["position_ids"]).logits
+    logits = model(input_ids=part["input_ids"], position_ids=part["position_ids"], use_cache=False).logits
     return cross_entropy(logits[:, :-1].flatten(0, 1), part["labels"][:, 1:].flatten(), reduction="sum")
 
 
@@ -73,10 +72,15 @@ def test_copies_see_an_update_of_the_weights(tiny_student):
     assert alone < first
 
 
-def test_parts_are_trimmed_to_what_they_train():
-    parts = split(batch(4, 24), 2)
-    assert [tuple(part["input_ids"].shape) for part in parts] == [(2, 24), (2, 18)]
-    assert len(split(batch(1), 4)) == 1
+def test_parts_are_whole_rows_and_have_about_as_many_tokens():
+    whole = batch((24, 21, 18, 15, 12))
+    parts = split(whole, 2)
+    assert [part["input_ids"].shape[1] for part in parts] == [45, 45]
+    assert [part["position_ids"][0, 0].item() for part in parts] == [0, 0]
+    assert torch.equal(torch.cat([part["input_ids"] for part in parts], 1), whole["input_ids"])
+    assert [part["input_ids"].shape[1] for part in split(batch((90, 5, 5)), 3)] == [90, 5, 5]
+    assert [part["input_ids"].shape[1] for part in split(batch((5, 5, 90)), 3)] == [5, 5, 90]
+    assert len(split(batch((24,)), 4)) == 1
 
 
 def test_muon_goes_on_from_its_state_as_if_nothing_had_happened(tiny_student):
