@@ -143,6 +143,14 @@ def _teaching(state: Progress, fields: Mapping[str, Json]) -> None:
     state.leaves = [entry for entry in leaves if isinstance(entry, dict)] if isinstance(leaves, list) else []
 
 
+def _fetch(state: Progress, fields: Mapping[str, Json]) -> None:
+    """A student on its way from a hub; no stage has begun yet."""
+    if state.stage != "student":
+        state.begin("student", _text(fields, "student"))
+    state._count(_integer(fields, "bytes") >> 20, _integer(fields, "total") >> 20, "MiB")
+    state.detail = state._rate()
+
+
 def _server(state: Progress, fields: Mapping[str, Json]) -> None:
     """A local teacher's server: loading takes a while, and what it says goes to its log."""
     doing = {"starting": "starts", "ready": "is ready", "stopped": "ended"}.get(_text(fields, "state"), "")
@@ -191,6 +199,7 @@ _HANDLERS: dict[str, Callable[[Progress, Mapping[str, Json]], None]] = {
     "sample": _sample,
     "teaching": _teaching,
     "server": _server,
+    "student.fetch": _fetch,
     "exam.progress": _exam_progress,
     "exam.answer": _sample,
     "train.phase": _train_phase,

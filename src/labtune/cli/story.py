@@ -47,6 +47,8 @@ class Story:
                 self._tell_end(view, fields)
             case "notice":
                 self._tell_notice(view, str(fields.get("text") or ""))
+            case "student.fetch" if fields.get("revision"):
+                view.say(f"student {fields.get('student')} is here, commit {fields.get('revision')}")
             case "train.student":
                 told = fields.get("licence") or "its card names no licence"
                 view.say(f"  student {fields.get('student')}, licence: {told}")

@@ -6,15 +6,16 @@ Weights are safetensors or nothing; code from model folders never runs.
 from __future__ import annotations
 
 import re
+import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.resources import files
 from pathlib import Path
 
 import yaml
 
 from labtune.config.lab import StudentConfig
-from labtune.errors import ModelError
+from labtune.errors import LabtuneError, ModelError
 from labtune.models.hub import HubModel, fetch
 from labtune.models.weights import check_weights
 from labtune.types import Emit, Json, no_events
@@ -23,6 +24,7 @@ BUILTIN_PREFIX = "builtin:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _CARD_BYTES = 1 << 20
+_LICENCES = ("LICENSE", "NOTICE", "USE_POLICY")
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,30 @@ def origin_of(student: StudentConfig, folder: Path) -> Origin:
     return Origin(student.name, folder, commit, licence_of(folder))
 
 
+def is_here(student: StudentConfig, base: Path) -> bool:
+    """Whether a student's files can be looked at without asking a hub."""
+    if not is_hub_id(student.model) or (base / student.model).exists():
+        return True
+    try:
+        fetch(replace(_on_hub(student), offline=True))
+    except LabtuneError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Licences:
+    """The licence files of a model, to be saved beside what was made from it."""
+
+    folder: Path
+
+    def save_pretrained(self, target: Path) -> None:
+        """Copy them; the name is the one under which transformers saves its parts."""
+        for path in sorted(self.folder.iterdir()):
+            if path.is_file() and path.name.startswith(_LICENCES):
+                shutil.copyfile(path, target / path.name)
+
+
 def licence_of(folder: Path) -> str | None:
     """The licence that a model's card names, else the name of its licence file, else None."""
     card = _card(folder / "README.md")
@@ -118,7 +144,11 @@ def _find(student: StudentConfig, base: Path | None, emit: Emit) -> Path:
         return base / folder
     if not is_hub_id(reference):
         return folder
-    return fetch(HubModel(reference, student.revision, student.mirror, student.offline), emit)
+    return fetch(_on_hub(student), emit)
+
+
+def _on_hub(student: StudentConfig) -> HubModel:
+    return HubModel(student.model, student.revision, student.mirror, student.offline)
 
 
 def _card(file: Path) -> Mapping[str, object]:

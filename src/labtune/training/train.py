@@ -158,11 +158,12 @@ def _clear(root: Path, phase: str, earlier: list[str]) -> None:
 
 
 def _ship(job: _Job, best: Path) -> None:
+    from labtune.models.student import Licences
     from labtune.training.checkpoints import save_folder
 
     shipped = job.method.finished(best)
     _prepare_shipping(shipped, job.tokenizer)
-    save_folder(job.run.out_dir / MODEL, shipped, job.tokenizer)
+    save_folder(job.run.out_dir / MODEL, shipped, job.tokenizer, Licences(job.student))
 
 
 def _prepare_shipping(model: Any, tokenizer: Any) -> None:

@@ -238,7 +238,26 @@ def examine_lab(start: Path, *, overrides: Sequence[str] = ()) -> Iterator[Check
         yield Check("lab", "fail", error.message, error.hint or f"mend {LAB_FILE}")
         return
     yield Check("lab", "ok", f"{lab.root}, taxonomy {folder}, student {lab.config.lab.student}")
+    yield _lab_student(lab)
     yield _writable(lab.cache_dir)
+
+
+def _lab_student(lab: Lab) -> Check:
+    """The lab's own student as far as it is here: whether its files are sound, and its licence."""
+    from labtune.models.student import is_here, origin_of, resolve_student
+
+    student = lab.config.lab.student
+    if not is_here(student, lab.root):
+        return Check(
+            "lab's student", "warn", f"{student} is not on this machine yet", "labtune run fetches it"
+        )
+    try:
+        origin = origin_of(student, resolve_student(student, base=lab.root))
+    except LabtuneError as error:
+        return Check("lab's student", "fail", error.message, error.hint or f"mend {LAB_FILE}")
+    commit = f", commit {origin.revision[:12]}" if origin.revision else ""
+    licence = f"licence {origin.licence}" if origin.licence else "no licence told"
+    return Check("lab's student", "ok", f"{origin.name}{commit}, {licence}")
 
 
 def examine_endpoint(

@@ -33,9 +33,12 @@ from labtune.workflow.events import EVENTS, EventLog
 from labtune.workflow.lab import Lab
 from labtune.workflow.stages import STAGE_NAMES, STAGES, Stage
 from labtune.workflow.steps import Step
+from labtune.workflow.student import locate_student
 
 CLAIM = "claim.json"
 LATEST = "latest"
+FIRST_WITH_STUDENT = "mix"
+"""The stage that needs the student first: it counts in its tokens."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,9 @@ class _Runner:
         reports: list[StageReport] = []
         finished: list[Stage] = []
         failed_gate: str | None = None
+        if until is None or STAGE_NAMES.index(until) >= STAGE_NAMES.index(FIRST_WITH_STUDENT):
+            # Before any work, and before a teacher is paid: a student that cannot be had ends the run now.
+            locate_student(self._lab, self._then)
         for stage in STAGES:
             report, manifest = self._bring_up_to_date(stage, finished)
             reports.append(report)
