@@ -248,7 +248,7 @@ class TrainConfig(Section):
     gradient_checkpointing: bool | None = Field(
         None,
         description="Whether activations are computed again in the backward pass instead of kept (slower, "
-        "less memory, same result); None = only when memory is short.",
+        "less memory, same result up to rounding); None = only when memory is short.",
     )
     optimizer: Literal["adamw", "muon"] = Field(
         "adamw",

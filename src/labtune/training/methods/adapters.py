@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig
+from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.integrations import dequantize_module_weight
 from transformers import BitsAndBytesConfig
 
@@ -85,7 +86,10 @@ def unpacked(model: Any, plain: Weights) -> Weights:
     packed = {
         name: module
         for name, module in model.named_modules()
-        if type(module).__name__ == "Linear4bit" and not name.endswith(".base_layer")
+        if type(module).__name__ == "Linear4bit"
+        # peft's wrapper has the same name as the layer within.
+        and not isinstance(module, BaseTunerLayer)
+        and not name.endswith(".base_layer")
     }
     kept = {
         name: value
