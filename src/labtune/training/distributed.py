@@ -69,21 +69,25 @@ ALONE = Gang()
 
 
 def join(config: TrainConfig, sharding: str) -> Gang:
-    """The gang that this process belongs to.
+    """The gang that this process belongs to. Raises as `check_sharing`."""
+    if not distributed.is_available() or not distributed.is_initialized():
+        return ALONE
+    check_sharing(config, sharding)
+    return Gang(distributed.get_rank(), distributed.get_world_size(), sharding == "fsdp")
+
+
+def check_sharing(config: TrainConfig, sharding: str) -> None:
+    """Raise unless the student can be tuned so when each process holds a share of it.
 
     Raises:
-        ConfigError: the student cannot be shared out as it is to be tuned.
+        ConfigError: a setting needs whole weights in each process.
     """
-    if not distributed.is_available() or not distributed.is_initialized():
-        return Gang()
-    us = Gang(distributed.get_rank(), distributed.get_world_size(), sharding == "fsdp")
-    wrong = _not_shared_out(config)
-    if us.shares_out and wrong is not None:
+    wrong = _needs_whole(config)
+    if sharding == "fsdp" and wrong is not None:
         raise ConfigError(
             f"engine.sharding: fsdp shares out weights that AdamW tunes in full, not {wrong}",
             hint="engine.sharding: ddp",
         )
-    return us
 
 
 def first_of_all() -> bool:
@@ -91,7 +95,7 @@ def first_of_all() -> bool:
     return not distributed.is_available() or not distributed.is_initialized() or distributed.get_rank() == 0
 
 
-def _not_shared_out(config: TrainConfig) -> str | None:
+def _needs_whole(config: TrainConfig) -> str | None:
     """The setting that needs whole weights in each process."""
     if config.method != "full":
         return f"train.method: {config.method}"

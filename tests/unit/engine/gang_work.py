@@ -9,6 +9,7 @@ from typing import Any
 
 from labtune.artifact import Dataset, read_json
 from labtune.config.lab import TrainConfig
+from labtune.errors import ConfigError
 from labtune.training.distributed import first_of_all
 from labtune.training.train import train
 from labtune.types import Message, RunContext
@@ -37,27 +38,37 @@ def score(model: Any) -> float:
 
 
 def work(job: str) -> None:
-    """Train as the file says; with `kill_at`, the last process dies once, in that step of the first phase."""
+    """The trainings that the file names, one after the other: {name: sharding}.
+
+    With `kill_at`, the last process dies once, in that step of the first phase.
+    """
     told = read_json(Path(job))
-    out = Path(told["out"])
-
-    def emit(event: str, fields: Any) -> None:
-        pass
-
+    place = Path(told["place"])
     if told.get("kill_at") and not first_of_all():
-        _die_at(out, int(told["kill_at"]))
-    train(
-        Dataset(Path(told["dataset"])),
-        config=CONFIG.model_copy(update=told.get("changes", {})),
-        run=RunContext(out, out.parent / "cache", emit=emit),
-        student=Path(told["student"]),
-        select=score,
-        sharding=told.get("sharding", "ddp"),
-    )
+        _die_at(place / "killed", int(told["kill_at"]))
+    for name, sharding in told["trainings"].items():
+        train(
+            Dataset(place / "dataset"),
+            config=CONFIG,
+            run=RunContext(place / name, place / "cache"),
+            student=place / "student",
+            select=score,
+            sharding=sharding,
+        )
 
 
-def _die_at(out: Path, step: int) -> None:
-    marker = out.with_name(f"{out.name}.killed")
+def count_and_refuse(job: str) -> None:
+    """Tell in an error what the processes add up to."""
+    import torch
+
+    total = torch.tensor(float(os.environ["RANK"]) + 1)
+    torch.distributed.all_reduce(total)
+    if first_of_all():
+        raise ConfigError(f"{job}: {int(total)} of {os.environ['OMP_NUM_THREADS']}", hint="mend it")
+    torch.distributed.barrier()
+
+
+def _die_at(marker: Path, step: int) -> None:
     if marker.exists():
         return
     from transformers.trainer_callback import CallbackHandler

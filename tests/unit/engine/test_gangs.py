@@ -4,22 +4,27 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+import sys
+import time
 from pathlib import Path
+from types import ModuleType
 
 import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
-from tests.unit.engine.gang_work import PHASES, work
+from tests.unit.engine.gang_work import CONFIG, PHASES, work
 from tests.unit.tiny_model import make_tiny_student, write_dataset
 
 from labtune.config.engine import EngineConfig
 from labtune.engine.engines import open_engine
+from labtune.engine.rank import work_in_gang
 from labtune.engine.site import Site
 from labtune.errors import ConfigError
 from labtune.models.hf import HfChatModel
-from labtune.training.distributed import ALONE, Gang, deal, process_settings
+from labtune.training.distributed import ALONE, Gang, check_sharing, deal, process_settings
+from labtune.workflow.events import EventLog
+from labtune.workflow.gang import followed
 
 TARGET = "tests.unit.engine.gang_work:work"
 
@@ -32,10 +37,9 @@ def place(tmp_path_factory) -> Path:
     return folder
 
 
-def job(place: Path, name: str, **told: object) -> str:
+def job(place: Path, name: str, trainings: dict[str, str], **told: object) -> str:
     path = place / f"{name}.json"
-    folders = {"dataset": place / "dataset", "student": place / "student", "out": place / name}
-    path.write_text(json.dumps({**{key: str(value) for key, value in folders.items()}, **told}))
+    path.write_text(json.dumps({"place": str(place), "trainings": trainings, **told}))
     return str(path)
 
 
@@ -44,7 +48,7 @@ def alone(place) -> Path:
     """A training by this process."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    work(job(place, "alone"))
+    work(job(place, "one", {"alone": "ddp"}))
     torch.set_num_threads(threads)
     return place / "alone"
 
@@ -68,38 +72,65 @@ def assert_same_training(out: Path, alone: Path) -> None:
 
 
 @pytest.mark.ray
-def test_two_workers_of_ray_train_give_the_losses_of_one_though_one_is_killed(place, alone, engine_ray):
-    engine_ray.launch(TARGET, job(place, "ray", kill_at=3))
-    assert (place / "ray.killed").exists()
-    assert len(events(place / "ray", "resumed")) == 1
-    assert_same_training(place / "ray", alone)
-
-
-@pytest.fixture
-def engine_ray(tmp_path) -> Iterator[object]:
+def test_two_workers_give_the_losses_of_one_whole_or_sharing_out_though_one_is_killed(place, alone, tmp_path):
     pytest.importorskip("ray")
     with open_engine(EngineConfig(kind="ray", workers=2, restarts=1), Site(tmp_path)) as engine:
-        yield engine
+        engine.launch(TARGET, job(place, "two", {"ddp": "ddp", "fsdp": "fsdp"}, kill_at=3))
+    assert (place / "killed").exists()
+    assert len(events(place / "ddp", "resumed")) == 1
+    for name in ("ddp", "fsdp"):
+        assert_same_training(place / name, alone)
+    assert HfChatModel.load(place / "fsdp" / "model", name="tuned", device="cpu").context_length == 256
 
 
-def test_two_processes_that_share_out_the_student_give_the_losses_of_one(place, alone, tmp_path):
+def test_torchrun_joins_processes_and_brings_their_errors_home(tmp_path):
     with open_engine(EngineConfig(kind="torchrun", processes=2, restarts=0), Site(tmp_path)) as engine:
         assert engine.gang == 2
-        engine.launch(TARGET, job(place, "fsdp", sharding="fsdp"))
-    assert_same_training(place / "fsdp", alone)
-    model = HfChatModel.load(place / "fsdp" / "model", name="tuned", device="cpu")
-    assert model.model.num_parameters() > 0
+        with pytest.raises(ConfigError, match="ranks: 3 of 1") as caught:
+            engine.launch("tests.unit.engine.gang_work:count_and_refuse", "ranks")
+    assert caught.value.hint == "mend it"
     assert not [
         one for one in psutil.Process().children(recursive=True) if "labtune.engine" in str(one.cmdline())
     ]
 
 
-def test_what_the_work_raises_in_a_process_arrives_as_it_was(place, tmp_path):
-    with open_engine(EngineConfig(kind="torchrun", processes=1, restarts=0), Site(tmp_path)) as engine:
-        told = job(place, "refused", sharding="fsdp", changes={"optimizer": "muon"})
-        with pytest.raises(ConfigError, match=r"not train\.optimizer: muon") as caught:
-            engine.launch(TARGET, told)
-    assert caught.value.hint == "engine.sharding: ddp"
+def test_a_failure_of_the_work_is_not_tried_again(tmp_path):
+    tried = tmp_path / "tried"
+
+    def refuse(_argument: str) -> None:
+        tried.write_text(tried.read_text() + "x" if tried.exists() else "x")
+        raise ConfigError("it does not fit", hint="mend it")
+
+    sys.modules["gang_refusal"] = ModuleType("gang_refusal")
+    sys.modules["gang_refusal"].refuse = refuse
+    for _ in range(2):
+        with pytest.raises(ConfigError, match="it does not fit"):
+            work_in_gang("gang_refusal:refuse", "", str(tmp_path / "failure.json"))
+    assert tried.read_text() == "x"
+
+
+@pytest.mark.parametrize("changes", [{"method": "lora"}, {"optimizer": "muon"}, {"pull_back": 0.1}])
+def test_what_needs_whole_weights_is_not_shared_out(changes):
+    check_sharing(CONFIG, "fsdp")
+    check_sharing(CONFIG.model_copy(update=changes), "ddp")
+    with pytest.raises(ConfigError, match="fsdp shares out weights that AdamW tunes in full") as caught:
+        check_sharing(CONFIG.model_copy(update=changes), "fsdp")
+    assert f"train.{next(iter(changes))}" in caught.value.message
+
+
+def test_events_of_another_process_are_passed_on_as_they_come(tmp_path):
+    seen = []
+    log = EventLog(tmp_path / "events.jsonl", lambda *_: None)
+    with followed(tmp_path / "events.jsonl", lambda event, fields: seen.append((event, dict(fields)))):
+        log("train.step", {"step": 1, "loss": 0.5})
+        deadline = time.monotonic() + 20
+        while not seen and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert seen == [("train.step", {"step": 1, "loss": 0.5})]
+        with (tmp_path / "events.jsonl").open("a") as stream:
+            stream.write('{"event": "torn')
+            stream.write('", "step": 2}\n')
+    assert seen[1:] == [("torn", {"step": 2})]
 
 
 PACKS = [[number] for number in range(23)]

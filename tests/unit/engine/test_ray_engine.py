@@ -15,13 +15,19 @@ import pytest
 from benchmarks.simulated_teacher import TeacherConfig, TeacherProcess, teacher_process
 from tests.unit.cli.small_lab import write_lab
 from tests.unit.engine.worker_code import Counter, refuse, square, square_or_die
+from tests.unit.tiny_model import make_tiny_student
 
 from labtune.artifact import read_manifest
 from labtune.config.engine import EngineConfig
 from labtune.engine.engines import open_engine
 from labtune.engine.ray import address_of, worker_shape
 from labtune.engine.site import Site
-from labtune.errors import BudgetReached, ConfigError, EngineError, ModelError
+from labtune.errors import ConfigError, EngineError, ModelError
+from labtune.evaluation.answers import Answer, AnswerCache, ask, likelihoods
+from labtune.models.distant import DistantModel, Hall, Seat
+from labtune.models.hf import HfChatModel
+from labtune.protocols import LikelihoodModel, Sampling
+from labtune.types import ExamQuestion, Source
 from labtune.workflow.lab import Lab
 from labtune.workflow.run import run_lab
 
@@ -140,9 +146,9 @@ def test_a_cluster_that_is_too_small_is_told(tmp_path):
 BUILTIN = json.dumps({"generate": {"phrasings": 6, "skill_variants": 2}})
 
 
-def generated(root: Path, *overrides: str, budget: str = "") -> str:
+def generated(root: Path, *overrides: str) -> str:
     """The content hash of the data set that `labtune generate` makes."""
-    run_lab(Lab.open(root, overrides=overrides, budget=budget), until="generate")
+    run_lab(Lab.open(root, overrides=overrides), until="generate")
     manifest = read_manifest(root / "runs" / "latest" / "generate")
     assert manifest is not None
     return manifest.id
@@ -198,14 +204,34 @@ def test_workers_ask_a_teacher_and_nothing_is_paid_twice_when_one_is_killed(tmp_
         assert manifest.counts["requests"] >= total - 6
 
 
-def test_a_budget_holds_over_all_workers_and_the_same_command_goes_on(tmp_path):
-    with teacher_process(TeacherConfig()) as teacher:
-        here = generated(write_lab(tmp_path / "here", 2, with_teacher(teacher.url)))
-        root = write_lab(tmp_path / "there", 2, with_teacher(teacher.url))
-        teacher.reset()
-        with pytest.raises(BudgetReached, match="every reply is kept"):
-            generated(root, TWO, budget="9ktok")
-        used = teacher.stats()
-        assert 0 < used["prompt_tokens"] + used["completion_tokens"] <= 9000
-        assert generated(root, TWO) == here
-        assert teacher.stats()["answered_twice"] == 0
+def test_an_exam_on_workers_gives_the_same_answers_also_when_one_is_killed(tmp_path):
+    student = make_tiny_student(tmp_path / "student")
+    model = HfChatModel.load(student, name="student", device="cpu")
+    asked = [question(n) for n in range(24)]
+    pairs = [(one, answer) for one in asked for answer in ("It has 42 pumps.", "The sky is blue.")]
+
+    def sit(model: LikelihoodModel) -> tuple[list[Answer], list[float]]:
+        nothing = AnswerCache(None, "")
+        sampling = Sampling(max_tokens=12)
+        answers = ask(model, asked, sampling=sampling, batch_size=4, cache=nothing)
+        return answers, likelihoods(model, pairs, batch_size=8, cache=nothing)
+
+    here = sit(model)
+    with (
+        open_engine(EngineConfig(kind="ray", workers=2), Site(tmp_path)) as engine,
+        engine.host([Seat, Seat]) as hosts,
+    ):
+        distant = DistantModel(Hall(hosts), student, name="student")
+        assert distant.lanes == 2
+        killer = Killer(lambda: [one for one in ray_workers("_Hosted") if one.memory_info().rss > 220 << 20])
+        there = sit(distant)
+        assert killer.victims
+    assert there[0] == here[0]
+    assert there[1] == pytest.approx(here[1], abs=1e-5)
+
+
+def question(number: int) -> ExamQuestion:
+    text = f"How many pumps does station {number} have{'?' * (number % 5 + 1)}"
+    return ExamQuestion(
+        str(number), "knowledge/tiny", text, "It has 42 pumps.", "test", Source("q", 1), "exam"
+    )
