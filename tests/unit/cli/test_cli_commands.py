@@ -212,6 +212,6 @@ def test_doctor_outside_of_a_lab_warns_only(tmp_path: Path) -> None:
 
 def test_doctor_sees_that_the_cache_cannot_be_written(lab: Path) -> None:
     (lab / ".labtune").write_text("a file where a folder should be")
-    found, cache = examine_lab(lab)
+    found, *_, cache = examine_lab(lab)
     assert found.state == "ok"
     assert (cache.name, cache.state) == ("cache", "fail")
