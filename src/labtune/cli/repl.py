@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from labtune.cli.compare import compare
 from labtune.cli.presenter import present
 from labtune.cli.text import has_colours, one_line, printable
-from labtune.errors import LabtuneError, UserError
+from labtune.errors import LabtuneError, MissingDependencyError, UserError
 from labtune.types import Message
 
 if TYPE_CHECKING:
@@ -275,11 +275,14 @@ def piped_lines() -> Iterator[str]:
 
 def typed_lines(history: Path) -> Iterator[str]:
     """Lines typed at a terminal, with history, completion of commands and multi-line input."""
-    from prompt_toolkit import PromptSession
-    from prompt_toolkit.completion import WordCompleter
-    from prompt_toolkit.formatted_text import ANSI
-    from prompt_toolkit.history import FileHistory
-    from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+    try:
+        from prompt_toolkit import PromptSession
+        from prompt_toolkit.completion import WordCompleter
+        from prompt_toolkit.formatted_text import ANSI
+        from prompt_toolkit.history import FileHistory
+        from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("prompt_toolkit", "serve") from error
 
     keys = KeyBindings()
 

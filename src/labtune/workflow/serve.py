@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,7 +54,7 @@ def serve(lab: Lab | None, target: Target, options: ServeOptions) -> Iterator[Se
     """Serve a model while the block runs; it can be asked as soon as the block begins.
 
     Args:
-        lab: keeps the server's log and record; None = a temporary folder does.
+        lab: keeps the server's log and record; None = the folder of temporary files does.
         target: the model.
         options: how.
 
@@ -70,8 +70,7 @@ def serve(lab: Lab | None, target: Target, options: ServeOptions) -> Iterator[Se
     engine = choose_engine(
         options.engine, target.kind, has_cuda=has_cuda(), has_vllm=shutil.which("vllm") is not None
     )
-    with _log_folder(lab) as folder:
-        log = folder / f"{target.name}.log"
+    with _log_file(lab, target.name) as log:
         for attempt in range(1, PORT_TRIES + 1):
             launch = Launch(
                 str(target.path),
@@ -90,7 +89,8 @@ def serve(lab: Lab | None, target: Target, options: ServeOptions) -> Iterator[Se
                         continue
                     raise
                 record = _record(target, process)
-                with recorded(folder, record):
+                kept = recorded(lab.cache_dir / SERVERS, record) if lab is not None else nullcontext()
+                with kept:
                     yield Served(target, process, record)
                 return
 
@@ -147,15 +147,16 @@ def _is_taken(launch: Launch) -> bool:
 
 
 @contextmanager
-def _log_folder(lab: Lab | None) -> Iterator[Path]:
-    """The lab's folder of servers; outside of a lab a temporary one, which stays when a server died."""
-    if lab is not None:
-        yield lab.cache_dir / SERVERS
-        return
-    folder = Path(tempfile.mkdtemp(prefix="labtune-serve-"))
+def _log_file(lab: Lab | None, name: str) -> Iterator[Path]:
+    """A log for one server, in the lab or among the temporary files; it stays when something went wrong."""
+    folder = lab.cache_dir / SERVERS if lab is not None else Path(tempfile.gettempdir())
+    folder.mkdir(parents=True, exist_ok=True)
+    handle, text = tempfile.mkstemp(prefix=f"{name}-", suffix=".log", dir=folder)
+    os.close(handle)
+    path = Path(text)
     try:
-        yield folder
+        yield path
     except (SystemExit, KeyboardInterrupt):
-        shutil.rmtree(folder, ignore_errors=True)
+        path.unlink(missing_ok=True)
         raise
-    shutil.rmtree(folder, ignore_errors=True)
+    path.unlink(missing_ok=True)
