@@ -123,11 +123,14 @@ def tell_shortage(emit: Emit, phase: str) -> Callable[[Portion], None]:
     """What to call when memory ran out: the user hears of it at once."""
 
     def tell(now: Portion) -> None:
-        done = "activations are computed again" if now.checkpointing else f"in {now.parts} parts"
+        again = " and activations computed again" if now.checkpointing else ""
         emit("train.shortage", {"phase": phase, "step": now.step, "parts": now.parts})
         emit(
             "notice",
-            {"text": f"memory ran out in step {now.step} of {phase}; going on with each micro-batch {done}"},
+            {
+                "text": f"memory ran out in step {now.step} of {phase}; it goes on with each micro-batch in "
+                f"{now.parts} parts{again}"
+            },
         )
 
     return tell

@@ -26,6 +26,9 @@ _SAID = (
 )
 """What allocators say in a RuntimeError that is no OutOfMemoryError (CPU, MPS, cuBLAS)."""
 
+_ONEDNN_SAYS = "could not create a primitive"
+"""All that oneDNN says when it finds no memory for a kernel's code; longer sentences mean something else."""
+
 
 _LESS = "choose a method that needs less (labtune doctor --student shows which)"
 
@@ -43,7 +46,9 @@ def is_out_of_memory(error: BaseException) -> bool:
     """Whether an exception says that memory ran out, on whatever device."""
     if isinstance(error, (torch.OutOfMemoryError, MemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _SAID)
+    if not isinstance(error, RuntimeError):
+        return False
+    return str(error) == _ONEDNN_SAYS or any(said in str(error) for said in _SAID)
 
 
 class Portions:

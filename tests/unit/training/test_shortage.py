@@ -185,7 +185,7 @@ def test_a_run_that_had_to_halve_ends_as_one_that_began_halved(dataset, tiny_stu
     (fitted,), (shortage,) = journal(halved, "fit"), journal(halved, "out_of_memory")
     assert (fitted["parts"], shortage["parts"], shortage["step"]) == (1, 2, 1)
     assert [fields["text"] for name, fields in events if name == "notice"] == [
-        "memory ran out in step 1 of skills; going on with each micro-batch in 2 parts"
+        "memory ran out in step 1 of skills; it goes on with each micro-batch in 2 parts"
     ]
     # The same division from the start, without a failure.
     begun.mkdir()
