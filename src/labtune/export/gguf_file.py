@@ -104,7 +104,8 @@ def check_room(folder: Path, wanted: int) -> None:
 
 def translate_full_disk(error: OSError, folder: Path, wanted: int) -> Exception:
     """The sentence for a disk that filled up while writing; any other error as it is."""
-    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    # numpy reports a short write without a number.
+    if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, None):
         return error
     return ExportError(
         f"the disk of {folder} is full; the export takes {wanted / 2**20:,.1f} MiB",

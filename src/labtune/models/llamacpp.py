@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import os
 import secrets
 import signal
@@ -202,9 +203,14 @@ def default_context(header: GgufHeader) -> int:
 
 def _likeliest(found: dict[str, Any]) -> list[dict[int, float]]:
     return [
-        {int(entry["id"]): float(entry["logprob"]) for entry in place["top_logprobs"]}
+        {int(entry["id"]): _number(entry["logprob"]) for entry in place["top_logprobs"]}
         for place in found.get("completion_probabilities", ())
     ]
+
+
+def _number(value: float | None) -> float:
+    """JSON has no NaN: llama.cpp writes null for what is no number."""
+    return math.nan if value is None else float(value)
 
 
 def _options(sampling: Sampling) -> dict[str, Any]:
