@@ -63,7 +63,11 @@ def serve(
 
     opened = lab_if_any(lab, sets or ())
     options = ServeOptions(engine, host, port, key_env, context)
-    with serving(opened, find_target(opened, target), options) as served:
+    meant = find_target(opened, target)
+    busy = opened.busy_process() if opened is not None else None
+    if busy is not None:
+        typer.echo(f"note: process {busy} works in this lab; the server shares the memory with it", err=True)
+    with serving(opened, meant, options) as served:
         try:
             _announce(served, as_json=as_json)
             _watch(served)

@@ -69,6 +69,17 @@ class Lab:
         """Where caches lie; may be deleted at any time, at the price of doing work again."""
         return self.root / ".labtune"
 
+    def busy_process(self) -> str | None:
+        """The process that works in the lab now; None when nobody does."""
+        try:
+            with (self.cache_dir / "lock").open() as stream:
+                fcntl.flock(stream, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except FileNotFoundError:
+            return None
+        except OSError:
+            return (self.cache_dir / "lock").read_text().strip() or "unknown"
+        return None
+
     @contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the lab's lock; the system frees it when the process ends in any way.

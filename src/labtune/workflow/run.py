@@ -28,6 +28,7 @@ from labtune.artifact import (
 )
 from labtune.errors import GateError, UserError
 from labtune.models.device_memory import release_memory
+from labtune.serving.records import running
 from labtune.types import Emit, Json, RunContext, no_events
 from labtune.workflow.events import EVENTS, EventLog
 from labtune.workflow.lab import Lab
@@ -37,6 +38,9 @@ from labtune.workflow.student import locate_student
 
 CLAIM = "claim.json"
 LATEST = "latest"
+SERVERS = "servers"
+"""Folder in the lab's cache with a record of each running server."""
+TRAINING = "train"
 FIRST_WITH_STUDENT = "mix"
 """The stage that needs the student first: it counts in its tokens."""
 
@@ -181,6 +185,8 @@ class _Runner:
         self._emit("stage.start", {"stage": stage.name, "resumed": resumed, "run": self._dir.name})
         # Teacher, trainer and exam take turns: the next one finds the memory that the last one had.
         release_memory()
+        if stage.name == TRAINING:
+            self._tell_servers()
         started, clock = datetime.now(UTC), time.perf_counter()
         outcome = step.work(RunContext(folder, self._lab.cache_dir, self._seed, self._emit))
         claim.unlink()
@@ -208,6 +214,12 @@ class _Runner:
             {"stage": stage.name, "state": "done", "summary": outcome.summary, "seconds": round(seconds, 1)},
         )
         return manifest
+
+    def _tell_servers(self) -> None:
+        """Servers of this lab keep memory that training may need."""
+        for record in running(self._lab.cache_dir / SERVERS):
+            text = f"{record.live} is being served by process {record.pid} and keeps its memory"
+            self._emit("notice", {"text": f"{text}; end that labtune serve if training runs short"})
 
     def _point_latest(self) -> None:
         link = self._lab.runs_dir / LATEST

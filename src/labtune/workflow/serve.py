@@ -18,13 +18,13 @@ from labtune.serving.ports import claim_port, is_loopback
 from labtune.serving.records import ServerRecord, recorded, running
 from labtune.serving.server import ServerProcess
 from labtune.workflow.lab import Lab
+from labtune.workflow.run import SERVERS
 from labtune.workflow.target import Target
 
 DEFAULT_HOST = "127.0.0.1"
 DEFAULT_PORT = 8000
 PORT_TRIES = 3
 """Times that another free port is taken when somebody was faster."""
-SERVERS = "servers"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
