@@ -171,9 +171,12 @@ class Executor(Protocol):
         ...
 
     def host(
-        self, makes: Sequence[Callable[[], object]], *, near: bool = False
+        self, makes: Sequence[Callable[[], object]], *, near: bool = False, gpus: bool = False
     ) -> AbstractContextManager[Sequence[Host]]:
-        """Objects made by `makes`, each in a worker; with `near` on this machine, where its files are."""
+        """Objects made by `makes`, each in a worker; with `near` on this machine, where its files are.
+
+        With `gpus` a worker gets its share of the GPUs, if the engine has any.
+        """
         ...
 
     def launch(self, target: str, argument: str) -> None:

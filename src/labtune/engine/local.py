@@ -42,8 +42,10 @@ class LocalExecutor:
         return map(function, shards)
 
     @contextmanager
-    def host(self, makes: Sequence[Callable[[], object]], *, near: bool = False) -> Iterator[Sequence[Host]]:
-        """Each object in a thread with an event loop of its own; `near` it is always."""
+    def host(
+        self, makes: Sequence[Callable[[], object]], *, near: bool = False, gpus: bool = False
+    ) -> Iterator[Sequence[Host]]:
+        """Each object in a thread with an event loop of its own, near and beside this machine's GPUs."""
         hosts = [LocalHost(make) for make in makes]
         try:
             yield hosts

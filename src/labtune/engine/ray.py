@@ -165,12 +165,14 @@ class RayExecutor:
             yield self._result(waiting.popleft())
 
     @contextmanager
-    def host(self, makes: Sequence[Callable[[], object]], *, near: bool = False) -> Iterator[Sequence[Host]]:
+    def host(
+        self, makes: Sequence[Callable[[], object]], *, near: bool = False, gpus: bool = False
+    ) -> Iterator[Sequence[Host]]:
         """Each object in an actor that Ray replaces; `near`: on this process's node, without a core."""
         actor = self._ray.remote(_Hosted)
         settings: dict[str, Any] = {
             "num_cpus": 0 if near else self._shape.cpus,
-            "num_gpus": 0 if near else self._shape.gpus,
+            "num_gpus": self._shape.gpus if gpus and not near else 0,
             "max_restarts": self._config.restarts,
             "max_task_retries": self._config.restarts,
             "max_concurrency": CALLS_AT_ONCE,

@@ -68,7 +68,7 @@ def exam_models(lab: Lab, emit: Emit) -> Iterator[Callable[[Path, str], Likeliho
         return
     from labtune.models.distant import DistantModel, Hall, Seat
 
-    with executor_of(lab, emit)() as executor, executor.host([Seat] * executor.workers) as hosts:
+    with executor_of(lab, emit)() as executor, executor.host([Seat] * executor.workers, gpus=True) as hosts:
         hall = Hall(hosts)
         yield lambda folder, name: DistantModel(hall, folder, name=name)
 
