@@ -13,7 +13,7 @@ from labtune.training.train import train
 from labtune.types import Message, RunContext
 
 METHODS = ("full", "lora", "dora", "osft")
-RATES = {"full": 5e-3, "lora": 1e-2, "dora": 1e-2, "osft": 1e-2}
+RATES = {"full": 5e-3, "lora": 1e-2, "dora": 1e-2, "qlora": 1e-2, "osft": 1e-2}
 PHASES = {"skills": [(f"Say {word} twice.", f"{word} {word}") for word in ["blue", "sky", "sea", "bird"]]}
 PROBE = [Message("user", "Say sky twice.")]
 

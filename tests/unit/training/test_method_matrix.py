@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from families import FAMILIES, make_family
 from method_training import METHODS, PHASES, method_config, run_method, score
 from safetensors import safe_open
 from tiny_model import write_dataset
 
+from families import FAMILIES, make_family
 from labtune.models.hf import HfChatModel
 
 
