@@ -80,11 +80,10 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
         plan, history = divided(plan, history[-1].parts), [replace(history[-1], step=1, parts=1)]
     work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
     work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
-    config = work.config.model_copy(update={"gradient_checkpointing": history[-1].checkpointing})
-    trainer = make_trainer(student, plan, config=config, folder=folder, seed=work.seed, us=work.us)
+    trainer = make_trainer(student, plan, config=work.config, folder=folder, seed=work.seed, us=work.us)
     trainer.divide(
         history,
-        may_checkpoint=work.config.gradient_checkpointing is None,
+        may_recompute=work.config.gradient_checkpointing is None,
         tell=tell_shortage(work.emit, plan.name),
     )
     trainer.add_callback(_Steps(trainer, plan, work))

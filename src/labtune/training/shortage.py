@@ -56,7 +56,8 @@ class Portions:
 
     Args:
         history: what was in force from which step on, oldest first; a resumed run repeats it.
-        checkpoint: switches the computing again of activations on, or None when that is not allowed.
+        recompute: makes activations be computed again from now on.
+        may_recompute: whether that may be done when parts cannot be smaller.
         forget: drops the gradients and losses of the step so far.
         tell: is called with each new portion.
     """
@@ -65,13 +66,15 @@ class Portions:
         self,
         history: Sequence[Portion],
         *,
-        checkpoint: Callable[[], None] | None,
+        recompute: Callable[[], None],
+        may_recompute: bool,
         forget: Callable[[], None],
         tell: Callable[[Portion], None],
     ) -> None:
         self._history = list(history)
         self._known = len(self._history)
-        self._checkpoint, self._forget, self._tell = checkpoint, forget, tell
+        self._recompute, self._forget, self._tell = recompute, forget, tell
+        self._may_recompute, self._recomputes = may_recompute, False
         self._step = 0
         self._before: list[Batch] = []
         self._random: list[torch.Tensor] = []
@@ -85,6 +88,7 @@ class Portions:
         if step != self._step:
             self._step, self._before, self._random = step, [], _random_states()
             self._known = len(self._history)
+            self._obey()
         self._before.append(batch)
         loss = self._attempt([batch], backward)
         while loss is None:
@@ -124,12 +128,17 @@ class Portions:
             release_memory()
         return loss
 
+    def _obey(self) -> None:
+        """Compute activations again, once that is in force: it rounds differently, so not before."""
+        if self.now.checkpointing and not self._recomputes:
+            self._recompute()
+            self._recomputes = True
+
     def _shrink(self, rows: int) -> None:
         now = self.now
         if now.parts < rows:
             fresh = Portion(self._step, min(rows, now.parts * 2), now.checkpointing)
-        elif self._checkpoint is not None and not now.checkpointing:
-            self._checkpoint()
+        elif self._may_recompute and not now.checkpointing:
             fresh = Portion(self._step, now.parts, True)
         else:
             raise TrainingError(
@@ -137,6 +146,7 @@ class Portions:
                 hint=f"lower train.max_length, or {_LESS}",
             )
         self._history.append(fresh)
+        self._obey()
         self._tell(fresh)
 
 

@@ -57,7 +57,7 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         self._method = method
         self._precision = config.precision
         self._step_losses: list[torch.Tensor] = []
-        self.divide([Portion(1, 1, config.gradient_checkpointing is True)], may_checkpoint=False)
+        self.divide([Portion(1, 1, config.gradient_checkpointing is True)], may_recompute=False)
 
     def training_step(
         self,
@@ -74,21 +74,24 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         self,
         history: Sequence[Portion],
         *,
-        may_checkpoint: bool,
+        may_recompute: bool,
         tell: Callable[[Portion], None] = lambda _portion: None,
     ) -> None:
         """Train in parts: those of `history`, and smaller ones when memory runs out.
 
         Args:
             history: in how many parts from which step on.
-            may_checkpoint: whether activations may be computed again when parts cannot be smaller.
+            may_recompute: whether activations may be computed again when parts cannot be smaller.
             tell: is called at each shortage.
         """
-        checkpoint = (
-            self._replicas.checkpoint if self._replicas else self.model.activation_checkpointing_enable
-        )
         self._portions = Portions(
-            history, checkpoint=checkpoint if may_checkpoint else None, forget=self._forget, tell=tell
+            history,
+            recompute=self._replicas.checkpoint
+            if self._replicas
+            else self.model.activation_checkpointing_enable,
+            may_recompute=may_recompute,
+            forget=self._forget,
+            tell=tell,
         )
 
     def shortage(self) -> Portion | None:

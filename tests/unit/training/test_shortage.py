@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_model import write_dataset
-from tiny_training import PHASES, score
+from tiny_training import PHASES
 
+from families import make_family
 from labtune.artifact import Dataset
 from labtune.config.lab import TrainConfig
 from labtune.errors import TrainingError
@@ -58,13 +59,19 @@ def dataset(tmp_path_factory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("dataset"), {"skills": PHASES["skills"]})
 
 
+@pytest.fixture(scope="module")
+def student(tmp_path_factory) -> Path:
+    """One that transformers' own code computes, so that hooks see what comes."""
+    return make_family("qwen3", tmp_path_factory.mktemp("student"))
+
+
 def run(dataset: Path, student: Path, out: Path, config=CONFIG, emit=lambda _name, _fields: None):
     return train(
         Dataset(dataset),
         config=config,
         run=RunContext(out, out.parent / "cache", emit=emit),
         student=student,
-        select=score,
+        select=lambda _model: 0.5,
     )
 
 
@@ -89,10 +96,18 @@ def a_line(rows: int, length: int = 4) -> dict[str, torch.Tensor]:
 WHOLE = (Portion(1, 1, False),)
 
 
-def portions(history=WHOLE, *, checkpoint=None):
+def portions(history=WHOLE, *, switched=None):
+    """Portions, what they told, and a list that they empty when a step begins anew."""
     told: list[Portion] = []
     sums: list[int] = []
-    return Portions(history, checkpoint=checkpoint, forget=sums.clear, tell=told.append), told, sums
+    found = Portions(
+        history,
+        recompute=lambda: switched.append(True),
+        may_recompute=switched is not None,
+        forget=sums.clear,
+        tell=told.append,
+    )
+    return found, told, sums
 
 
 def test_a_failed_step_begins_anew_in_twice_as_many_parts():
@@ -134,8 +149,8 @@ def test_random_numbers_are_set_back():
 
 
 def test_the_smallest_part_is_a_row_then_activations_are_computed_again_then_it_ends():
-    switched = []
-    parts, told, _ = portions(checkpoint=lambda: switched.append(True))
+    switched: list[bool] = []
+    parts, told, _ = portions(switched=switched)
 
     def never(_part):
         raise RuntimeError(
@@ -167,20 +182,24 @@ def test_other_errors_are_not_swallowed():
 
 
 def test_a_resumed_run_repeats_the_parts_step_by_step():
-    parts, _, _ = portions((Portion(1, 1, False), Portion(4, 2, False), Portion(6, 8, False)))
-    seen = []
+    switched: list[bool] = []
+    history = (Portion(1, 1, False), Portion(4, 2, False), Portion(6, 8, True))
+    parts, _, _ = portions(history, switched=switched)
+    seen, again = [], []
     for step in range(2, 8):
         calls: list[int] = []
         parts.run(step, a_line(8), lambda part, calls=calls: calls.append(1) or torch.tensor(0.0))
         seen.append(len(calls))
+        again.append(len(switched))
     assert seen == [1, 1, 2, 2, 8, 8]
+    assert again == [0, 0, 0, 0, 1, 1]
 
 
-def test_a_run_that_had_to_halve_ends_as_one_that_began_halved(dataset, tiny_student, tmp_path):
+def test_a_run_that_had_to_halve_ends_as_one_that_began_halved(dataset, student, tmp_path):
     halved, begun = tmp_path / "halved", tmp_path / "begun"
     events: list[tuple[str, dict]] = []
     with narrow(100) as seen:
-        run(dataset, tiny_student, halved, emit=lambda name, fields: events.append((name, dict(fields))))
+        run(dataset, student, halved, emit=lambda name, fields: events.append((name, dict(fields))))
     assert max(seen) > 100
     (fitted,), (shortage,) = journal(halved, "fit"), journal(halved, "out_of_memory")
     assert (fitted["parts"], shortage["parts"], shortage["step"]) == (1, 2, 1)
@@ -191,22 +210,22 @@ def test_a_run_that_had_to_halve_ends_as_one_that_began_halved(dataset, tiny_stu
     begun.mkdir()
     lines = [*journal(halved, "begin"), fitted | {"parts": 2}]
     (begun / "journal.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    run(dataset, tiny_student, begun)
+    run(dataset, student, begun)
     assert journal(begun, "out_of_memory") == []
     assert weights(begun) == weights(halved)
     assert journal(begun, "step") == journal(halved, "step")
 
 
-def test_a_limit_divides_from_the_start_and_changes_rounding_only(dataset, tiny_student, tmp_path):
+def test_a_limit_divides_from_the_start_and_changes_rounding_only(dataset, student, tmp_path):
     plain, limited = tmp_path / "plain", tmp_path / "limited"
     told: dict[str, dict] = {}
-    run(dataset, tiny_student, plain, emit=lambda name, fields: told.setdefault(name, dict(fields)))
+    run(dataset, student, plain, emit=lambda name, fields: told.setdefault(name, dict(fields)))
     assert told["train.fit"]["divided"] is False
     needed = told["train.fit"]["memory_bytes"]
     told.clear()
     run(
         dataset,
-        tiny_student,
+        student,
         limited,
         CONFIG.model_copy(update={"memory_gib": (needed - 1) / USABLE / 2**30}),
         emit=lambda name, fields: told.setdefault(name, dict(fields)),
@@ -219,7 +238,7 @@ def test_a_limit_divides_from_the_start_and_changes_rounding_only(dataset, tiny_
     assert losses[0] == pytest.approx(losses[1], rel=1e-5)
 
 
-def test_a_killed_run_goes_on_with_the_parts_it_had(dataset, tiny_student, tmp_path):
+def test_a_killed_run_goes_on_with_the_parts_it_had(dataset, student, tmp_path):
     whole, killed = tmp_path / "whole", tmp_path / "killed"
 
     def interrupt(name, fields):
@@ -231,22 +250,22 @@ def test_a_killed_run_goes_on_with_the_parts_it_had(dataset, tiny_student, tmp_p
     stop: list[bool] = []
     # Memory is short in the third step alone: two parts of replicas in each, and one more look at the model.
     with narrow(100, lifted_after=8):
-        run(dataset, tiny_student, whole)
+        run(dataset, student, whole)
     first = journal(whole, "out_of_memory")
     with narrow(100, lifted_after=8), pytest.raises(KeyboardInterrupt):
-        run(dataset, tiny_student, killed, emit=interrupt)
-    run(dataset, tiny_student, killed)
+        run(dataset, student, killed, emit=interrupt)
+    run(dataset, student, killed)
     assert journal(killed, "out_of_memory") == first
     assert weights(killed) == weights(whole)
 
 
-def test_what_cannot_fit_is_refused_before_anything_is_trained(dataset, tiny_student, tmp_path):
+def test_what_cannot_fit_is_refused_before_anything_is_trained(dataset, student, tmp_path):
     with pytest.raises(TrainingError, match=r"method full needs about .* even in the smallest micro-batches"):
-        run(dataset, tiny_student, tmp_path / "out", CONFIG.model_copy(update={"memory_gib": 1e-5}))
+        run(dataset, student, tmp_path / "out", CONFIG.model_copy(update={"memory_gib": 1e-5}))
     assert not (tmp_path / "out" / ".resume").exists()
 
 
-def test_several_processes_divide_by_packs(tiny_student):
+def test_several_processes_divide_by_packs(student):
     from labtune.training.fitting import divided
     from labtune.training.plan import PhasePlan
 
@@ -257,10 +276,10 @@ def test_several_processes_divide_by_packs(tiny_student):
     assert divided(plan, 2) == replace(plan, micro_batch=3, accumulation=4)
 
 
-def test_processes_that_share_the_weights_need_less_each(tiny_student):
+def test_processes_that_share_the_weights_need_less_each(student):
     machine, shape = Machine("cpu", "CPU", 2**40, 2**40), Shape(256, 64, 100, 8, 1)
     alone, shared = (
-        fit(read_anatomy(tiny_student), CONFIG, machine, shape, shards=shards).memory for shards in (1, 4)
+        fit(read_anatomy(student), CONFIG, machine, shape, shards=shards).memory for shards in (1, 4)
     )
     assert shared.weights == alone.weights // 4
     assert shared.optimizer == alone.optimizer // 4
