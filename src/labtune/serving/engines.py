@@ -17,6 +17,9 @@ from typing import Literal
 
 from labtune.errors import MissingDependencyError, UserError
 
+GREEDY = {"temperature": 0.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}
+"""What vLLM draws with where a request says nothing."""
+
 EngineName = Literal["transformers", "llama.cpp", "vllm"]
 Kind = Literal["safetensors", "gguf", "hub"]
 """What is served: a folder in Hugging Face layout, a GGUF file, or an id that the engine fetches itself."""
@@ -94,8 +97,8 @@ def vllm_command(launch: Launch) -> list[str]:
     """`vllm serve`, which brings its own Python environment more often than not."""
     command = ["vllm", "serve", launch.model, "--host", launch.host, "--port", str(launch.port)]
     command += ["--served-model-name", launch.name]
-    # As the request says, and greedy where it says nothing, whatever generation_config.json suggests.
-    command += ["--generation-config", "vllm", "--override-generation-config", '{"temperature": 0.0}']
+    # The model's generation_config.json still says which tokens end an answer, but not how answers are drawn.
+    command += ["--override-generation-config", json.dumps(GREEDY)]
     if launch.context_tokens is not None:
         command += ["--max-model-len", str(launch.context_tokens)]
     if launch.slots is not None:

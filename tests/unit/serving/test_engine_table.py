@@ -60,10 +60,8 @@ def test_the_command_line_of_vllm_names_the_model_the_place_and_greedy_decoding(
         "8000",
         "--served-model-name",
         "tuned",
-        "--generation-config",
-        "vllm",
         "--override-generation-config",
-        '{"temperature": 0.0}',
+        '{"temperature": 0.0, "top_p": 1.0, "top_k": -1, "min_p": 0.0, "repetition_penalty": 1.0}',
     ]
     more = Launch("m", "t", "::1", 1, context_tokens=4096, slots=32, extra=("--tensor-parallel-size", "2"))
     assert vllm_command(more)[-6:] == [

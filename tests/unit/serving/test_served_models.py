@@ -172,6 +172,10 @@ def test_labtune_counts_tokens_exactly_and_streams_from_it(
             text = "".join(stream)
             assert speaker.count(chat) == stream.n_prompt_tokens == exam_model.count(chat)
             assert text == exam_model.complete([chat], Sampling(max_tokens=16))[0].text
+        left = speaker.stream([Message("user", "Hello")], Sampling(max_tokens=200, temperature=2.0))
+        next(left)
+        left.close()
+        assert list(left) == []
         with pytest.raises(ModelError, match="1024"):
             list(speaker.stream([Message("user", "word " * 2000)], Sampling(max_tokens=4)))
         session = ChatSession.with_model(speaker, reserve=100, system="Be brief.")
