@@ -136,6 +136,22 @@ def test_too_little_room_is_told_before_anything_is_fetched(hub, monkeypatch):
     assert hub.ranges == []
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's disk that is always full")
+def test_a_full_disk_is_told_and_nothing_is_lost(hub, tmp_path):
+    import hashlib
+
+    weights = tmp_path / "served" / "main" / "model.safetensors"
+    blobs = tmp_path / "cache" / "models--org--bird" / "blobs"
+    blobs.mkdir(parents=True)
+    part = blobs / f"{hashlib.sha256(weights.read_bytes()).hexdigest()}.labtune-part"
+    part.symlink_to("/dev/full")
+    with pytest.raises(ModelError, match="the disk is full; org/bird is not complete") as caught:
+        resolve_student(student(hub))
+    assert "what is there is kept" in str(caught.value.hint)
+    part.unlink()
+    assert (resolve_student(student(hub)) / "model.safetensors").read_bytes() == weights.read_bytes()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [

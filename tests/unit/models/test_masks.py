@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 
 from families import FAMILIES, make_family, trl_template
 from labtune.builtin import NANO
-from labtune.errors import ModelError
+from labtune.errors import ModelError, TrainingError
 from labtune.models.conversation import conversations
 from labtune.models.hf import load_tokenizer
 from labtune.models.masks import frame_of
@@ -286,6 +286,22 @@ def test_an_answer_that_would_grow_into_the_prompt_is_tokenised_apart(folders):
     assert ids[: len(prompt)] == prompt
     assert mask[len(prompt)] == 1
     assert trained_text(tokenizer, chat) == "\n\nBlue.<|im_end|>"
+
+
+@pytest.mark.parametrize(
+    ("template", "message"),
+    [
+        ("deepseek_r1_distill", "opens an answer differently in training than in generation"),
+        ("deepseekv3", "opens an answer differently in training than in generation"),
+        ("glm4moe", "would never learn to stop"),
+    ],
+)
+def test_templates_that_cannot_be_trained_with_are_refused(folders, template, message):
+    tokenizer = with_template(folders, trl_template(template))
+    tokenizer.chat_template = resolve_template(tokenizer)
+    with pytest.raises(TrainingError, match=message) as caught:
+        check_template(tokenizer)
+    assert caught.value.hint
 
 
 def test_of_several_templates_the_default_is_taken(folders):
