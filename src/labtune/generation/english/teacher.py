@@ -15,7 +15,6 @@ from labtune.generation.english.frames import FORMS, WEIGHTS, lead_in, situation
 from labtune.generation.english.inflect import is_plural
 from labtune.generation.english.instructions import instruction_asks
 from labtune.generation.english.keywords import keyword_pool, keyword_question, question_words
-from labtune.generation.english.loose import loose_question
 from labtune.generation.english.marks import NAME, NAMES, NOUN, VERB, render, strip
 from labtune.generation.english.measures import find_measure, measure_asks, topic_asks
 from labtune.generation.english.names import Names, Sentence, analyse, find_names, lower_words
@@ -37,8 +36,8 @@ _COMMON = 2
 _TITLED = 6
 _LONGEST_PIECE = 34
 _POINTING = re.compile(r"\b(?:these|this|following|follows?)\b")
-# Where the draw of a phrasing falls: situations first, then plain questions, mentions, search words, other words.
-_SITUATIONS, _SENTENCES, _MENTIONS, _SEARCHES = 0.3, 0.55, 0.57, 0.68
+# Where the draw of a phrasing falls: situations first, then plain questions, mentions, search words.
+_SITUATIONS, _SENTENCES, _MENTIONS = 0.42, 0.82, 0.85
 _EACH = 0.045
 _PLAIN = (_SITUATIONS + _SENTENCES) / 2
 # Share of the plain questions that begin with a sentence about what they ask.
@@ -251,8 +250,6 @@ class EnglishTeacher:
             elif mentions and roll < (_MENTIONS if sentence_asks else 0.6):
                 ask = draw.choice(mentions)
                 yield ask, phrase(ask, self.names, "", draw)
-            elif roll >= _SEARCHES and (text := loose_question(fact, self.names, draw)):
-                yield Ask(text, "loose", family="loose"), text
             else:
                 yield self._search(fact, passage, draw)
 
