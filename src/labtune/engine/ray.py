@@ -188,7 +188,7 @@ class RayExecutor:
         finally:
             # Politely: a killed actor is reported as a lost worker.
             for one in actors:
-                one.__ray_terminate__.remote()
+                one.__ray_terminate__.options(max_task_retries=0).remote()
 
     def launch(self, target: str, argument: str) -> None:
         """Run `module:function` in each process of a gang that Ray Train holds together.

@@ -21,7 +21,7 @@ from trl import SFTConfig, SFTTrainer
 from labtune.config.lab import TrainConfig
 from labtune.models.quiet import no_warnings
 from labtune.training.checkpoints import mark_complete, step_of
-from labtune.training.distributed import ALONE, Gang, deal, process_settings
+from labtune.training.distributed import ALONE, Gang, deal, out_of_memory_in, process_settings
 from labtune.training.loss import PackedLoss
 from labtune.training.methods.method import Method
 from labtune.training.methods.weights import load_weights_into, save_weights
@@ -66,6 +66,10 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Forward and backward of one micro-batch, in as many parts as memory asks for."""
+        if self._us.size > 1:
+            # The others wait for this process's gradients: it cannot begin the step again by itself.
+            with out_of_memory_in(self._us):
+                return self._train_part(model, inputs, num_items_in_batch)
         return self._portions.run(
             self.state.global_step + 1, inputs, lambda part: self._train_part(model, part, num_items_in_batch)
         )
