@@ -15,9 +15,10 @@ import yaml
 
 from labtune.artifact import Dataset, SampleSet, read_json, read_jsonl
 from labtune.errors import GateError
+from labtune.serving.records import ServerRecord, recorded
 from labtune.workflow.init import init_lab
 from labtune.workflow.lab import Lab
-from labtune.workflow.run import RunReport, run_lab
+from labtune.workflow.run import SERVERS, RunReport, run_lab
 
 pytestmark = pytest.mark.slow
 
@@ -49,7 +50,10 @@ def ids(run: Path) -> dict[str, str]:
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, RunReport]:
     folder = tmp_path_factory.mktemp("labs") / "lab"
     init_lab(folder, example="customer-service")
-    return folder, run_lab(open_lab(folder))
+    lab = open_lab(folder)
+    server = ServerRecord(os.getpid(), "http://127.0.0.1:1/v1", "m", "some model", "vllm", None, None, "log")
+    with recorded(lab.cache_dir / SERVERS, server):
+        return folder, run_lab(lab)
 
 
 def test_a_fresh_lab_runs_through_all_stages(finished: tuple[Path, RunReport]) -> None:
@@ -63,6 +67,16 @@ def test_a_fresh_lab_runs_through_all_stages(finished: tuple[Path, RunReport]) -
     assert 0 < scores["retention"]["tuned"] <= 1
     assert (report.run_dir / "train" / "model" / "model.safetensors").stat().st_size < 20_000_000
     assert not list(report.run_dir.glob("*/.resume"))
+
+
+def test_a_server_that_keeps_memory_is_told_before_training(finished: tuple[Path, RunReport]) -> None:
+    _, report = finished
+    events = list(read_jsonl(report.run_dir / "events.jsonl"))
+    told = [event for event in events if "is being served by process" in str(event.get("text"))]
+    assert [event["event"] for event in told] == ["notice"]
+    names = [event["event"] for event in events]
+    trained = next(event for event in events if event.get("stage") == "train")
+    assert events.index(trained) < events.index(told[0]) < names.index("train.step")
 
 
 def test_every_sample_row_cites_its_place(finished: tuple[Path, RunReport]) -> None:
