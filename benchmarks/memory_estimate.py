@@ -43,6 +43,7 @@ class Case:
     shape: dict[str, int]
     train: dict[str, Any]
     words: int = 60
+    family: str = "llama"
 
 
 SMALL = {"hidden": 512, "inner": 1536, "layers": 8, "vocabulary": 8192}
@@ -65,6 +66,14 @@ CASES = (
     Case("dora bf16", SMALL, {"method": "dora"}),
     Case("osft bf16", SMALL, {"method": "osft"}),
     Case("lora, wide vocabulary", WIDE, {"method": "lora"}),
+    Case("qwen3 full bf16", SMALL, {}, family="qwen3"),
+    Case(
+        "qwen3 full fp32, checkpointing",
+        SMALL,
+        {"precision": "fp32", "gradient_checkpointing": True},
+        family="qwen3",
+    ),
+    Case("granite lora bf16", SMALL, {"method": "lora"}, family="granite"),
 )
 
 
@@ -79,7 +88,7 @@ def main() -> None:
             result = pool.apply(_measure, (case, Path(folder)))
         results.append(result)
         print(
-            f"{result['case']:26} estimated {result['estimated_mib']:6,.0f} MiB  "
+            f"{result['case']:30} estimated {result['estimated_mib']:6,.0f} MiB  "
             f"measured {result['measured_mib']:6,.0f} MiB  ratio {result['ratio']:.2f}",
             flush=True,
         )
@@ -104,7 +113,7 @@ def _measure(case: Case, folder: Path) -> dict[str, Any]:
     from labtune.training import phase  # noqa: F401
 
     datasets.disable_progress_bars()
-    student = _make_student(folder / "student", case.shape)
+    student = _make_student(folder / "student", case)
     rows = _rows(case.words, 4 * case.train.get("batch_tokens", 4096) // (case.words * 5))
     data = write_dataset(folder / "data", {"knowledge-short": rows})
     settings = {
@@ -144,22 +153,25 @@ def _batch(fields: dict[str, Any]) -> Any:
     return Batch(fields["micro_tokens"], fields["longest"], fields["trained"])
 
 
-def _make_student(folder: Path, shape: dict[str, int]) -> Path:
-    """A Llama of the given shape around the tests' tokenizer."""
+def _make_student(folder: Path, case: Case) -> Path:
+    """A model of the given family and shape around the tests' tokenizer."""
     import torch
-    from transformers import LlamaConfig, LlamaForCausalLM
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    shape = case.shape
     make_tiny_student(folder, context=2048)
     config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     torch.manual_seed(0)
-    model = LlamaForCausalLM(
-        LlamaConfig(
+    model = AutoModelForCausalLM.from_config(
+        AutoConfig.for_model(
+            case.family,
             vocab_size=shape["vocabulary"],
             hidden_size=shape["hidden"],
             intermediate_size=shape["inner"],
             num_hidden_layers=shape["layers"],
             num_attention_heads=shape["hidden"] // 64,
             num_key_value_heads=shape["hidden"] // 128,
+            head_dim=64,
             max_position_embeddings=2048,
             tie_word_embeddings=True,
             pad_token_id=config["pad_token_id"],

@@ -97,6 +97,9 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
             forget=self._forget,
             tell=tell,
         )
+        if self._us.size > 1 and history[-1].checkpointing:
+            # Processes that tune together do not go through the parts, which would see to it.
+            self.model.activation_checkpointing_enable()
 
     def shortage(self) -> Portion | None:
         """What is in force since memory ran out in the step just done; None when it did not."""
