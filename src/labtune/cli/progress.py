@@ -175,11 +175,14 @@ def _train_step(state: Progress, fields: Mapping[str, Json]) -> None:
     state.subject = _text(fields, "phase") or state.subject
     state._count(_integer(fields, "step"), _integer(fields, "steps"), "steps")
     loss, speed, left = (_float(fields, key) for key in ("loss", "tokens_per_second", "eta_s"))
+    mfu, waste = _float(fields, "mfu"), _float(fields, "padding_waste")
     state.detail = " · ".join(
         part
         for part in (
             f"loss {loss:.3f}" if loss is not None else "",
             f"{number(speed)} tokens/s" if speed is not None else "",
+            f"{mfu:.0%} MFU" if mfu else "",
+            f"{waste:.1%} padding" if waste is not None else "",
             f"{duration(left)} left" if left is not None else "",
         )
         if part

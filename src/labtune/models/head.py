@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -88,8 +88,10 @@ def chunked_loss(hidden_ND: torch.Tensor, head: torch.nn.Linear, targets_N: torc
     """
     kind = hidden_ND.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else hidden_ND.dtype
-    loss: torch.Tensor = _ChunkedCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_N, dtype)
-    return loss
+    return cast(
+        torch.Tensor,
+        _ChunkedCrossEntropy.apply(hidden_ND, head.weight, head.bias, targets_N, dtype),  # type: ignore[no-untyped-call]
+    )
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

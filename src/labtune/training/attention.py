@@ -12,7 +12,7 @@ all buckets (S = sum of R x L).
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -151,18 +151,18 @@ def attend(
     query, key, value = (one.transpose(1, 2).squeeze(0).to(dtype) for one in (query, key, value))
     scale = settings.get("scaling")
     settings["scaling"] = query.shape[-1] ** -0.5 if scale is None else scale
-    if _fits_varlen(query, settings):
+    if fits_varlen(kind, dtype, (query.shape[-1], value.shape[-1]), settings):
         return _attend_varlen(query, key, value, rows, settings).unsqueeze(0), None
     with torch.autocast(kind, enabled=False):
         return attend_rows(query, key, value, rows, settings).unsqueeze(0), None
 
 
-def _fits_varlen(query: torch.Tensor, settings: dict[str, Any]) -> bool:
-    """Whether PyTorch's variable-length FlashAttention can do this."""
+def fits_varlen(device: str, dtype: torch.dtype, sizes: tuple[int, int], settings: Mapping[str, Any]) -> bool:
+    """Whether PyTorch's variable-length FlashAttention can do this; `sizes` are those of keys and values."""
     return (
-        query.is_cuda
-        and query.dtype in (torch.bfloat16, torch.float16)
-        and query.shape[-1] <= _VARLEN_HEAD
+        device == "cuda"
+        and dtype in (torch.bfloat16, torch.float16)
+        and sizes[0] == sizes[1] <= _VARLEN_HEAD
         and not any(settings.get(name) is not None for name in ("softcap", "s_aux"))
         and not settings.get("dropout")
     )
@@ -174,7 +174,7 @@ def _attend_varlen(
     from torch.nn.attention.varlen import varlen_attn
 
     window = settings.get("sliding_window")
-    out: torch.Tensor = varlen_attn(
+    out = varlen_attn(
         query,
         key,
         value,
@@ -186,6 +186,7 @@ def _attend_varlen(
         window_size=(-1 if window is None else window - 1, 0),
         enable_gqa=query.shape[1] != key.shape[1],
     )
+    assert isinstance(out, torch.Tensor), "nothing but the output was asked for"
     return out
 
 
@@ -193,18 +194,18 @@ def attend_rows(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: RowLayout, settings: dict[str, Any]
 ) -> torch.Tensor:
     """(T, H, E) and twice (T, K, E) in, (T, H, E) out."""
-    tokens, heads, size = query.shape
+    tokens, heads, size = len(query), query.shape[1], value.shape[-1]
     queries, keys, slots = rows.indices(heads, key.shape[1])
     sizes = [heads * len(bucket.tokens) for bucket in rows.buckets]
     spread = [
-        _Spread.apply(one.reshape(-1, size), index, slots).split(sizes)
+        _Spread.apply(one.reshape(-1, one.shape[-1]), index, slots).split(sizes)  # type: ignore[no-untyped-call]
         for one, index in ((query, queries), (key, keys), (value, keys))
     ]
     found = []
     for bucket, *parts in zip(rows.buckets, *spread, strict=True):
-        q, k, v = (part.view(heads * bucket.rows, bucket.longest, size) for part in parts)
+        q, k, v = (part.view(heads * bucket.rows, bucket.longest, -1) for part in parts)
         found.append((_weights(q, k, heads, settings) @ v).view(-1, size))
-    out: torch.Tensor = _Collect.apply(torch.cat(found), slots)
+    out: torch.Tensor = _Collect.apply(torch.cat(found), slots)  # type: ignore[no-untyped-call]
     return out.view(tokens, heads, size)
 
 

@@ -85,7 +85,8 @@ def _layer(
     normed = _norm(layer.input_layernorm, x_TD, dtype)
     weights = [attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight]
     qkv = linear(normed, torch.cat([weight.to(dtype) for weight in weights]))
-    turned = _Rotate.apply(qkv.view(len(qkv), -1, attention.head_dim), *turn, heads + key_heads)
+    each = qkv.view(len(qkv), -1, attention.head_dim)
+    turned = _Rotate.apply(each, *turn, heads + key_heads)  # type: ignore[no-untyped-call]
     q, k, v = turned.split([heads, key_heads, key_heads], 1)
     mixed = attend_rows(q, k, v, rows, {"scaling": attention.scaling}).reshape(len(qkv), -1)
     if wanted_N is not None:
@@ -93,11 +94,12 @@ def _layer(
     x_TD = x_TD + linear(mixed, attention.o_proj.weight.to(dtype))
     normed = _norm(layer.post_attention_layernorm, x_TD, dtype)
     both = torch.cat([mlp.gate_proj.weight.to(dtype), mlp.up_proj.weight.to(dtype)])
-    return x_TD + linear(_SwiGLU.apply(linear(normed, both)), mlp.down_proj.weight.to(dtype))
+    gated = _SwiGLU.apply(linear(normed, both))  # type: ignore[no-untyped-call]
+    return x_TD + linear(gated, mlp.down_proj.weight.to(dtype))
 
 
 def _norm(module: Any, x: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
-    out: torch.Tensor = _Norm.apply(x, module.weight, module.variance_epsilon, dtype)
+    out: torch.Tensor = _Norm.apply(x, module.weight, module.variance_epsilon, dtype)  # type: ignore[no-untyped-call]
     return out
 
 
@@ -111,7 +113,8 @@ class _Norm(torch.autograd.Function):
         size = x.shape[-1]
         scale = torch.linalg.vector_norm(x, dim=-1, keepdim=True).square_().div_(size).add_(eps).rsqrt_()
         ctx.save_for_backward(x, weight, scale)
-        return (x * scale).mul_(weight).to(dtype)
+        out: torch.Tensor = (x * scale).mul_(weight).to(dtype)
+        return out
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, None, None]:
@@ -135,7 +138,8 @@ class _Rotate(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: torch.Tensor) -> tuple[torch.Tensor, None, None, None]:
-        return _rotated(grad, *ctx.saved_tensors, ctx.heads, -1), None, None, None
+        cos, sin = ctx.saved_tensors
+        return _rotated(grad, cos, sin, ctx.heads, -1), None, None, None
 
 
 def _rotated(x: torch.Tensor, cos: torch.Tensor, sin: torch.Tensor, heads: int, way: int) -> torch.Tensor:

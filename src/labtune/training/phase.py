@@ -114,7 +114,7 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         step, plan, work = state.global_step, self._plan, self._work
         packs = plan.packs[(step - 1) * self._per_step : step * self._per_step]
         rows = [row for rows in packs for row in rows]
-        work.progress.step(sum(self._lengths[row] for row in rows), sum(self._trained[row] for row in rows))
+        work.progress.step([self._lengths[row] for row in rows], sum(self._trained[row] for row in rows))
         self._note_loss(step)
         note_shortage(work.journal, plan.name, self._trainer.shortage())
         control.should_save = step % work.config.save_steps == 0 and step < plan.steps

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 
 from labtune.config.lab import TrainConfig
 from labtune.errors import DataError
-from labtune.training.packing import Pack, plan_passes
+from labtune.training.packing import Pack, cut_alike, plan_passes
 from labtune.training.rows import TokenRows
 from labtune.types import Json
 
 PACK_TOKENS = 256
-"""Width of a pack unless a row needs more: the attention mask of a pack is dense, so wide packs are slow."""
+"""Tokens of a pack unless a row needs more: the grain in which a step's rows are counted and dealt out."""
 
 MICRO_TOKENS = 4096
 """Tokens that go through the model at once; a larger batch is accumulated from several."""
@@ -31,6 +31,7 @@ class PhasePlan:
     accumulation: int
     evaluations: tuple[int, ...]
     decays: bool
+    alike: bool = False
 
     @property
     def steps(self) -> int:
@@ -52,18 +53,26 @@ class PhasePlan:
             "trained_tokens": self.count(self.rows.trained),
             "steps": self.steps,
             "evaluations": list(self.evaluations),
-            "padding_waste": round(1 - self.count(self.rows.lengths) / self._padded(), 4),
+            "padding_waste": round(self.padding_waste, 4),
         }
 
-    def _padded(self) -> int:
+    @property
+    def padding_waste(self) -> float:
+        """Share of the tokens that go through the student and are padding; a line of rows has none."""
+        if not self.alike:
+            return 0.0
         lengths = self.rows.lengths
-        widths = [sum(lengths[row] for row in rows) for rows in self.packs]
-        batches = [widths[i : i + self.micro_batch] for i in range(0, len(widths), self.micro_batch)]
-        return sum(max(batch) * len(batch) for batch in batches)
+        padded = 0
+        for start in range(0, len(self.packs), self.micro_batch):
+            batch = [lengths[row] for rows in self.packs[start : start + self.micro_batch] for row in rows]
+            padded += sum(batch[places[0]] * len(places) for places in cut_alike(batch))
+        return 1 - self.count(lengths) / padded
 
 
-def plan_phases(phases: Mapping[str, TokenRows], config: TrainConfig, seed: int) -> list[PhasePlan]:
-    """Plan all phases, in order.
+def plan_phases(
+    phases: Mapping[str, TokenRows], config: TrainConfig, seed: int, *, alike: bool = False
+) -> list[PhasePlan]:
+    """Plan all phases, in order; `alike` as for `plan_passes`.
 
     A phase's passes come from `config`; when all phases together exceed `config.max_tokens` (tokens fed to
     the student, masked ones included: they cost the same time), all passes shrink by one factor.
@@ -85,6 +94,7 @@ def plan_phases(phases: Mapping[str, TokenRows], config: TrainConfig, seed: int)
             max_length=width,
             seed=seed,
             name=name,
+            alike=alike,
         )
         steps = math.ceil(len(packs) / (micro_batch * accumulation))
         plans.append(
@@ -97,6 +107,7 @@ def plan_phases(phases: Mapping[str, TokenRows], config: TrainConfig, seed: int)
                 accumulation=accumulation,
                 evaluations=_evaluations(steps, config.evaluations),
                 decays=number == len(phases),
+                alike=alike,
             )
         )
     return plans

@@ -22,12 +22,14 @@ from labtune.types import Json, RunContext, StageOutcome
 if TYPE_CHECKING:
     from labtune.training.distributed import Gang
     from labtune.training.fitting import Fitting
+    from labtune.training.gauge import Gauge
 
 JOURNAL = "journal.jsonl"
 METRICS = "metrics.json"
 EXAMPLE = "example.txt"
 MODEL = "model"
 RESUME = ".resume"
+CEILINGS = "ceilings.json"
 
 
 def train(
@@ -64,8 +66,10 @@ def train(
         import trl  # noqa: F401
     except ImportError as error:
         raise MissingDependencyError.for_extra("trl", "train") from error
+    from labtune.models.weights import read_object
     from labtune.training.distributed import device_of, join
     from labtune.training.fitting import Fitting
+    from labtune.training.loss import carries_state
     from labtune.training.methods.choice import make_method
     from labtune.training.methods.method import Tuning
     from labtune.training.plan import plan_phases
@@ -89,7 +93,7 @@ def train(
     chat = next((rows.first for rows in phases.values() if rows.first), None)
     example = show_example(check_template(tokenizer, chat) if chat else check_template(tokenizer))
     us.by_the_first(write_text, run.out_dir / EXAMPLE, example + "\n")
-    plans = plan_phases(phases, config, run.seed)
+    plans = plan_phases(phases, config, run.seed, alike=carries_state(read_object(student / "config.json")))
     run.emit("train.plan", _plan_event(plans))
     run.emit("train.example", {"text": example})
     fitting = Fitting.of(student, config, device, shards=us.size if sharding == "fsdp" else 1)
@@ -124,7 +128,7 @@ def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
         journal=job.journal,
         method=method,
         judge=Judge(method, tokenizer, job.select),
-        progress=Progress(job.run.emit, plans),
+        progress=Progress(job.run.emit, plans, _gauge(job)),
         emit=job.run.emit,
         us=us,
         fits=us.share(job.fitting.choose(plans, job.journal)),
@@ -147,6 +151,17 @@ def _train_phases(job: _Job, plans: list[Any]) -> StageOutcome:
     counts = _finish(job, plans, work)
     us.by_the_first(shutil.rmtree, root)
     return _outcome(counts)
+
+
+def _gauge(job: _Job) -> Gauge:
+    """What measures how well the device is used; its ceiling is measured once per lab and machine."""
+    from labtune.training.gauge import Gauge, ceiling
+
+    fitting = job.fitting
+    # One process measures, undisturbed by the others. GPUs are one for each process, a CPU is shared.
+    each = job.us.by_the_first(ceiling, fitting.machine, job.config.precision, job.run.cache_dir / CEILINGS)
+    devices = 1 if fitting.machine.device == "cpu" else job.us.size
+    return Gauge.of(fitting.student, job.config, fitting.machine, each * devices)
 
 
 def _clear(root: Path, phase: str, earlier: list[str]) -> None:
@@ -202,6 +217,8 @@ def _finish(job: _Job, plans: list[Any], work: Any) -> dict[str, Json]:
         "tokens_per_second": round(progress.tokens_per_second, 1),
         "trained_tokens_per_second": round(progress.trained_tokens / max(1e-9, progress.stepping), 1),
         "seconds": {"training": round(progress.stepping, 2), "evaluation": round(progress.evaluating, 2)},
+        "mfu": round(progress.utilisation, 4),
+        "ceiling_flops": progress.gauge.ceiling,
         "peak_memory_mib": _peak_memory_mib(),
         "resumed": any(journal.find("resumed")),
         "on": job.fitting.on(),

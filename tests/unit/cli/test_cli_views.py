@@ -44,11 +44,12 @@ def test_status_of_training() -> None:
     progress.update(
         "train.step",
         {"phase": "knowledge-short", "step": 120, "steps": 400, "loss": 0.81239, "tokens_per_second": 5123.4,
-         "eta_s": 75},
+         "mfu": 0.412, "padding_waste": 0.0131, "eta_s": 75},
     )  # fmt: skip
     progress.update("train.evaluation", {"phase": "knowledge-short", "score": 0.45, "best": True})
     assert progress.status() == (
-        "train · knowledge-short · 120 of 400 steps · loss 0.812 · 5,123 tokens/s · 1:15 min left"
+        "train · knowledge-short · 120 of 400 steps · loss 0.812 · 5,123 tokens/s · 41% MFU · 1.3% padding"
+        " · 1:15 min left"
         " · development exam 45% (best so far)"
     )
 

@@ -15,7 +15,7 @@ from labtune.config.lab import TrainConfig
 from labtune.errors import DataError
 from labtune.models.template import render_ids
 from labtune.training import attention
-from labtune.training.packing import PackCollator, pack, plan_passes
+from labtune.training.packing import PADDING, PackCollator, cut_alike, group, pack, plan_passes
 from labtune.training.plan import plan_phases
 from labtune.training.rows import IGNORED, TokenRows
 from labtune.types import Message
@@ -39,6 +39,46 @@ def test_every_row_lands_in_exactly_one_pack_that_holds_it(lengths, room):
     if len(packs) > 1:
         fill = sorted(sum(lengths[row] for row in rows) for rows in packs)
         assert fill[0] + fill[1] > room
+
+
+@given(st.lists(st.integers(1, 50), max_size=200), st.integers(50, 80))
+def test_groups_hold_rows_of_like_length(lengths, room):
+    groups = group(range(len(lengths)), lengths, room)
+    assert sorted(row for rows in groups for row in rows) == list(range(len(lengths)))
+    assert all(len(rows) * max(lengths[row] for row in rows) <= room for rows in groups)
+    cut = cut_alike(lengths)
+    assert sorted(place for places in cut for place in places) == list(range(len(lengths)))
+    for places in cut:
+        padded = len(places) * max(lengths[place] for place in places)
+        assert sum(lengths[place] for place in places) >= (1 - PADDING) * padded
+
+
+DEMO_LENGTHS = (
+    8, 17, 18, 19, 20, 21, 21, 22, 23, 23, 24, 25, 25, 26, 27, 28, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 39,
+    40, 41, 42, 44, 45, 47, 48, 50, 53, 58, 66, 82, 103, 233,
+)  # fmt: skip
+"""Every fortieth part of the lengths in the long phase of the example customer-service."""
+
+
+@pytest.mark.parametrize("alike", [False, True])
+def test_a_real_mix_wastes_at_most_two_percent_on_padding(alike):
+    draw = np.random.default_rng(0)
+    ends = draw.integers(0, len(DEMO_LENGTHS) - 1, 5000)
+    lengths = [int(draw.integers(DEMO_LENGTHS[at], DEMO_LENGTHS[at + 1] + 1)) for at in ends]
+    config = TrainConfig(batch_tokens=2048, max_length=512)
+    (plan,) = plan_phases({"skills": make_rows(lengths)}, config, seed=1, alike=alike)
+    assert plan.summary()["padding_waste"] <= PADDING == 0.02
+    counted = plan.count(lengths) / plan.steps
+    assert 0.85 * 2048 < counted <= 2048
+    if alike:
+        # Rows of a step are not all of one length: its packs come from all over the mix.
+        means = [
+            np.mean([lengths[row] for rows in plan.packs[at : at + 8] for row in rows]) for at in (0, 8, 16)
+        ]
+        assert all(25 < mean < 60 for mean in means)
+        # Few forward passes: what is cut is about as large as a pack.
+        first = [lengths[row] for rows in plan.packs[:8] for row in rows]
+        assert len(cut_alike(first)) <= 16
 
 
 def test_short_rows_are_packed_without_waste():
