@@ -363,6 +363,12 @@ class StudentConfig(Section):
     offline: bool = Field(
         False, description="Whether the hub is never asked: what is not in the local cache is an error."
     )
+    template: str | None = Field(
+        None,
+        min_length=1,
+        description="Jinja file of the lab with the chat template of a model that has none, as most base "
+        "models (or instead of its own); None = the model's own.",
+    )
 
     @property
     def name(self) -> str:

@@ -29,6 +29,8 @@ _SAME_MODEL = "take config.json and weights from the same model"
 
 _IN_LAYER = re.compile(r"(?:^|\.)layers\.\d+\.")
 
+_BYTE = re.compile(r"<0x[0-9A-Fa-f]{2}>")
+"""How SentencePiece-like vocabularies write the tokens that are bytes."""
 _DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
@@ -121,8 +123,10 @@ class HfChatModel:
             row.append(token)
             stream.n_tokens = len(row)
             text = self._text(row)
-            # A character of several tokens decodes to U+FFFD until its last byte is there.
-            if not text.endswith("\ufffd"):
+            # A character of several tokens decodes to U+FFFD until its last byte is there, and tokens that
+            # are single bytes are read together with the bytes that follow.
+            is_byte = _BYTE.fullmatch(str(self.tokenizer.convert_ids_to_tokens(token)))
+            if not is_byte and not text.endswith("\ufffd"):
                 yield text[len(shown) :]
                 shown = text
         # Decoding ends early for one reason only: the end token came, which is not among the tokens.
@@ -318,7 +322,8 @@ def load_tokenizer(path: Path) -> Any:
     if not tokenizer.chat_template:
         raise ModelError(
             f"the tokenizer in {path} has no chat template",
-            hint="add chat_template.jinja to the folder, such as the one of the family's instruct model",
+            hint="student.template: a file of the lab, such as chat_template.jinja of the family's instruct "
+            "model",
         )
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -9,14 +10,15 @@ import pytest
 from tiny_model import write_dataset
 
 from families import make_family
-from labtune.errors import ModelError
-from labtune.models.hf import load_tokenizer
-from labtune.models.template import render_prompts
+from labtune.errors import ConfigError, ModelError
+from labtune.models.hf import load_model, load_tokenizer
+from labtune.models.template import check_template, render_prompts
 from labtune.types import Message, RunContext
 from labtune.workflow.doctor import examine_lab
 from labtune.workflow.lab import Lab
 from labtune.workflow.run import run_lab
 from labtune.workflow.steps import train
+from labtune.workflow.student import locate_student
 
 EXAMPLE = Path(__file__).parents[3] / "src" / "labtune" / "examples" / "customer-service"
 QUESTION = [Message("system", "Be short."), Message("user", "What is it?")]
@@ -54,6 +56,30 @@ def test_template_and_licence_go_where_the_weights_go(tmp_path):
     assert render_prompts(load_tokenizer(shipped), [QUESTION]) == render_prompts(settled, [QUESTION])
     example = (tmp_path / "out" / "example.txt").read_text(encoding="utf-8")
     assert "<|end_of_role|>[[A pump.<|end_of_text|>]]" in example
+
+
+def test_a_base_model_gets_its_template_from_the_lab(tmp_path):
+    root = make_lab(tmp_path / "lab", "{model: models/base, template: chat.jinja}")
+    student = make_family("llama3", root / "models" / "base")
+    settings = json.loads((student / "tokenizer_config.json").read_text())
+    template = settings.pop("chat_template")
+    (student / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(ModelError, match="has no chat template") as caught:
+        load_tokenizer(student)
+    assert "student.template" in str(caught.value.hint)
+    with pytest.raises(ConfigError, match=r"student\.template: .*chat\.jinja cannot be read"):
+        locate_student(Lab.open(root))
+    (root / "chat.jinja").write_text(template, encoding="utf-8")
+    folder = locate_student(Lab.open(root))
+    assert folder.name == "base"
+    assert locate_student(Lab.open(root)) == folder
+    check_template(load_tokenizer(folder))
+    model, _ = load_model(folder)
+    assert model.config.vocab_size == 600
+    (root / "chat.jinja").write_text(template.replace("Today Date", "Day"), encoding="utf-8")
+    other = locate_student(Lab.open(root))
+    assert other != folder
+    assert "Day: " in load_tokenizer(other).chat_template
 
 
 def test_a_student_that_cannot_be_had_ends_the_run_before_any_work(tmp_path):
