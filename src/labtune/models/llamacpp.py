@@ -26,6 +26,10 @@ from labtune.models.gguf_header import GgufHeader, read_header
 from labtune.protocols import Reply, Sampling
 from labtune.types import Message
 
+SMALL_BYTES = 64 * 2**20
+"""Files up to this size run on one thread: llama.cpp's threads wait for each other by spinning, which costs a
+small model on a busy machine more than its arithmetic."""
+
 TIMEOUT_S = 3600
 """Longest wait for one reply: a large model on a small CPU is slow, not dead."""
 
@@ -73,7 +77,7 @@ class LlamaCppModel:
             name: identity for manifests and reports; empty: the name in the file.
             context: tokens that prompt and answer may have together; None: what the model was made for, but
                 no more than it was trained on before positions are stretched.
-            threads: None: as many as this process may use.
+            threads: None: as many as this process may use, one for a small file.
 
         Raises:
             ModelError: the file is missing, damaged, or of a kind that this llama.cpp cannot run.
@@ -82,7 +86,8 @@ class LlamaCppModel:
         header = read_header(path)
         wanted = context or default_context(header)
         key = secrets.token_hex(16)
-        server = _start(path, context=wanted, threads=threads or _usable_cores(), key=key)
+        many = 1 if path.stat().st_size <= SMALL_BYTES else _usable_cores()
+        server = _start(path, context=wanted, threads=threads or many, key=key)
         return cls(server, header, key, name=name or header.name, context=wanted)
 
     def __enter__(self) -> LlamaCppModel:
@@ -236,12 +241,16 @@ def _start(path: Path, *, context: int, threads: int, key: str) -> Any:
     params.n_ctx, params.n_parallel = context, 1
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = threads
     params.warmup = params.fit_params = params.ui = False
+    params.endpoint_metrics = True
     params.cache_ram_mib = 0
     params.port, params.api_keys = 0, [key]
     params.verbosity = -1
     with _own_signals():
         try:
-            return xllamacpp.Server(params)
+            server = xllamacpp.Server(params)
+            # Waits for the engine's loop: an engine closed before its loop begins would never end.
+            server.handle_metrics()
+            return server
         except (RuntimeError, ValueError) as error:
             raise ModelError(
                 f"llama.cpp cannot load {path}",
