@@ -31,8 +31,10 @@ class Osft(Wrapped):
     def begin(self, best: Path | None) -> Any:
         """The student, or the kept model, decomposed."""
         model = self._load(best or self._tuning.student)
-        # On an accelerator, a decomposition takes a fraction of the time.
-        return decompose(model.to(self._tuning.device), self._tuning.config.osft.preserve)
+        if self._tuning.device.type == "cuda":
+            # There a decomposition takes a fraction of the time; Apple's GPUs have none.
+            model = model.to(self._tuning.device)
+        return decompose(model, self._tuning.config.osft.preserve)
 
     def keep(self, folder: Path, model: Any) -> None:
         """A plain model in full precision."""
