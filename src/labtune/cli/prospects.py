@@ -64,6 +64,8 @@ def _row(one: Prospect) -> Sequence[str]:
     if not one.fits:
         return one.method, "no", needed, "", "", "", ""
     speed = "not measured" if one.tokens_per_second is None else f"{one.tokens_per_second:,.0f}"
+    if one.at_most is not None:
+        speed += f" (at most {one.at_most:,.0f})"
     return (
         one.method,
         "yes",
@@ -84,5 +86,6 @@ def _fields(one: Prospect) -> dict[str, object]:
         "accumulation": one.accumulation,
         "checkpointing": one.checkpointing,
         "tokens_per_second": one.tokens_per_second,
+        "at_most_tokens_per_second": one.at_most,
         "note": one.note,
     }

@@ -202,7 +202,7 @@ def examine_student(start: Path, reference: str | None, *, overrides: Sequence[s
     config = load(root / LAB_FILE if root else None, overrides=[*overrides, *chosen])
     train = config.lab.train
     machine = with_limit(machine_to_train_on(train.device), train.memory_gib)
-    return look_ahead(config, machine, base=root or start, runs=root / "runs" if root else None)
+    return look_ahead(config, machine, base=root or start, lab=root)
 
 
 def _student() -> Check:

@@ -13,6 +13,7 @@ from labtune.config.layers import LoadedConfig, load
 from labtune.errors import LabLockedError, TaxonomyError, UserError
 
 LAB_FILE = "labtune.yaml"
+RUNS, CACHE = "runs", ".labtune"
 
 
 def find_lab(start: Path) -> Path | None:
@@ -62,12 +63,12 @@ class Lab:
     @property
     def runs_dir(self) -> Path:
         """Where runs lie."""
-        return self.root / "runs"
+        return self.root / RUNS
 
     @property
     def cache_dir(self) -> Path:
         """Where caches lie; may be deleted at any time, at the price of doing work again."""
-        return self.root / ".labtune"
+        return self.root / CACHE
 
     def busy_process(self) -> str | None:
         """The process that works in the lab now; None when nobody does."""

@@ -15,12 +15,16 @@ from labtune.models.headers import shapes_on_hub
 from labtune.models.hub import HubModel
 from labtune.models.student import is_hub_id, resolve_student
 from labtune.training.anatomy import Anatomy, describe, read_anatomy
+from labtune.training.estimate import Course, flops_per_token
 from labtune.training.fit import METHODS, fit, usual_shape
 from labtune.training.machine import Machine, this_machine
 from labtune.types import Json, RunContext
+from labtune.workflow.lab import CACHE, RUNS
 from labtune.workflow.outlook import facts_of
 
 METRICS = "metrics.json"
+CEILINGS = "ceilings.json"
+"""What training writes: figures of a run, and what this machine's matrix products can do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +39,7 @@ class Prospect:
         checkpointing: whether activations are computed again, likewise.
         memory: bytes at the peak, estimated; of the smallest way where none fits, None on another device.
         tokens_per_second: measured in an earlier run of this student and method on this machine.
+        at_most: tokens/s if the device did nothing but the model's products at their measured ceiling.
         note: what else is to be said.
     """
 
@@ -45,6 +50,7 @@ class Prospect:
     checkpointing: bool | None = None
     memory: int | None = None
     tokens_per_second: float | None = None
+    at_most: float | None = None
     note: str = ""
 
 
@@ -58,22 +64,26 @@ class Outlook:
     prospects: tuple[Prospect, ...]
 
 
-def look_ahead(config: LoadedConfig, machine: Machine, *, base: Path, runs: Path | None = None) -> Outlook:
+def look_ahead(config: LoadedConfig, machine: Machine, *, base: Path, lab: Path | None = None) -> Outlook:
     """Ask for each method whether, how and how fast it could tune the student here; nothing is loaded.
 
     Args:
         config: the settings; those that depend on the method are chosen anew for each.
         machine: what is at hand.
         base: folder that a student's relative path is looked for in first.
-        runs: folder of the lab's runs, for measured speeds.
+        lab: folder of the lab whose runs measured speeds.
 
     Raises:
         ModelError: there is no such student, or it cannot be read.
     """
     anatomy = anatomy_of(config.lab.student, base)
-    speeds = measured_speeds(runs, anatomy, machine) if runs else {}
-    prospects = tuple(_prospect(method, anatomy, config, machine, speeds.get(method)) for method in METHODS)
-    return Outlook(config.lab.student.name, anatomy, machine, prospects)
+    speeds = measured_speeds(lab / RUNS, anatomy, machine) if lab else {}
+    ceiling = measured_ceiling(lab / CACHE / CEILINGS, machine, config.lab.train.precision) if lab else None
+    prospects = []
+    for method in METHODS:
+        found = _prospect(method, anatomy, config, machine, ceiling)
+        prospects.append(replace(found, tokens_per_second=speeds.get(method)))
+    return Outlook(config.lab.student.name, anatomy, machine, tuple(prospects))
 
 
 def anatomy_of(student: StudentConfig, base: Path) -> Anatomy:
@@ -100,6 +110,16 @@ def measured_speeds(runs: Path, student: Anatomy, machine: Machine) -> dict[str,
     return speeds
 
 
+def measured_ceiling(cache: Path, machine: Machine, precision: str) -> float | None:
+    """FLOPs per second of a large matrix product, if a training in this lab measured it on this device."""
+    if not cache.is_file():
+        return None
+    known = {
+        key: float(value) for key, value in read_json(cache).items() if key.startswith(f"{machine.name} |")
+    }
+    return max((value for key, value in known.items() if f"| {precision} |" in key), default=None)
+
+
 def telling_time(run: RunContext, runs: Path, config: TrainConfig, student: Path) -> RunContext:
     """`run` with the time that the planned tokens will take, where an earlier run here measured the speed.
 
@@ -123,7 +143,7 @@ def _prospect(
     student: Anatomy,
     config: LoadedConfig,
     machine: Machine,
-    speed: float | None,
+    ceiling: float | None,
 ) -> Prospect:
     if method == "qlora" and machine.device != "cuda":
         return Prospect(method, None, note="needs a CUDA GPU")
@@ -131,6 +151,7 @@ def _prospect(
     choice = fit(student, settings, machine, usual_shape(settings))
     if not choice.fits:
         return Prospect(method, False, memory=choice.memory.total, note="does not fit")
+    course = Course.of(settings, machine.device, checkpointing=choice.checkpointing)
     return Prospect(
         method,
         True,
@@ -138,7 +159,7 @@ def _prospect(
         choice.accumulation,
         choice.checkpointing,
         choice.memory.total,
-        speed,
+        at_most=ceiling / flops_per_token(student, course, settings.max_length) if ceiling else None,
     )
 
 

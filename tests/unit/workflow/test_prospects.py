@@ -25,9 +25,9 @@ H100 = Machine("cuda", "NVIDIA H100 80GB HBM3", 79 * GIB, 80 * GIB)
 SMALL = LLAMA_1B | {"hidden_size": 64, "intermediate_size": 128, "num_hidden_layers": 2, "vocab_size": 100}
 
 
-def look(student: Path, machine: Machine, *overrides: str, runs: Path | None = None):
+def look(student: Path, machine: Machine, *overrides: str, lab: Path | None = None):
     config = load(None, overrides=[f"student={student}", *overrides], environment={})
-    return look_ahead(config, machine, base=Path.cwd(), runs=runs)
+    return look_ahead(config, machine, base=Path.cwd(), lab=lab)
 
 
 def a_lab(folder: Path, student: Path, text: str = "") -> Lab:
@@ -86,13 +86,19 @@ def test_speeds_are_those_of_runs_of_this_student_on_this_machine(tmp_path: Path
     old.mkdir(parents=True)
     (old / "metrics.json").write_text('{"tokens_per_second": 5.0}')
     assert measured_speeds(runs, anatomy, H100) == {"full": 21_000.0, "lora": 30_000.0}
-    lines = lines_of(look(student, H100, runs=runs))
+    cache = tmp_path / ".labtune" / "ceilings.json"
+    cache.parent.mkdir()
+    kept = {f"{H100.name} | torch 2.13.0 | {precision} | 0 threads": 7e14 for precision in ("bf16", "fp32")}
+    cache.write_text(json.dumps(kept | {"other GPU | torch 2.13.0 | bf16 | 0 threads": 9e15}))
+    lines = lines_of(look(student, H100, lab=tmp_path))
     assert lines[0] == f"student   {student}: llama, 1.24B parameters, 16 layers, 2.3 GiB on disk"
     assert lines[1] == "machine   NVIDIA H100 80GB HBM3, 79.0 GiB free of 80.0 GiB"
     (full,) = [line for line in lines if line.startswith("full")]
-    assert full.split()[1] == "yes" and full.endswith("21,000")
+    assert full.split()[1] == "yes" and full.endswith("21,000 (at most 93,145)")
     (osft,) = [line for line in lines if line.startswith("osft")]
-    assert osft.endswith("not measured")
+    assert "not measured (at most " in osft
+    (unknown,) = [line for line in lines_of(look(student, H100)) if line.startswith("osft")]
+    assert unknown.endswith("not measured")
 
 
 def test_the_table_is_the_document(tmp_path: Path) -> None:
