@@ -51,7 +51,7 @@ class Adapters(Wrapped):
     def merged(self, layer: Any) -> torch.Tensor:
         """Weight plus adapter; of a 4-bit layer, the weight that training computed with."""
         weight = dequantize_module_weight(layer.get_base_layer()).detach().float()
-        changed = weight + layer.get_delta_weight(NAME)
+        changed: torch.Tensor = weight + layer.get_delta_weight(NAME)
         if NAME in layer.lora_magnitude_vector:
             length = torch.linalg.norm(changed, dim=1, keepdim=True)
             changed *= layer.lora_magnitude_vector[NAME].weight.view(-1, 1) / length
