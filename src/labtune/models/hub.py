@@ -86,7 +86,7 @@ def fetch(model: HubModel, emit: Emit = no_events) -> Path:
 
 def _snapshot(model: HubModel, *, local: bool) -> Path:
     from huggingface_hub import snapshot_download
-    from huggingface_hub.utils.tqdm import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     disable_progress_bars()
     return Path(
@@ -103,7 +103,7 @@ def _snapshot(model: HubModel, *, local: bool) -> Path:
 
 def _download(model: HubModel, emit: Emit) -> Path:
     from huggingface_hub import HfApi, constants
-    from huggingface_hub.utils._paths import filter_repo_objects
+    from huggingface_hub.utils import filter_repo_objects  # type: ignore[attr-defined]
 
     found = HfApi(endpoint=model.mirror).model_info(model.name, revision=model.revision, files_metadata=True)
     sizes = {one.rfilename: one.size or 0 for one in found.siblings or ()}
@@ -220,7 +220,7 @@ class _Blob:
 
     def _get(self, stream: IO[bytes], here: int, progress: _Progress) -> None:
         from huggingface_hub.file_download import http_get
-        from huggingface_hub.utils._headers import build_hf_headers
+        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
 
         # The hub sends on to a store; its client takes the user's token off what goes to another host.
         counted = cast(BinaryIO, _Counted(stream, progress))
