@@ -154,8 +154,9 @@ class ChatServer:
         if request.path == "/health":
             return
         if self._key is not None:
-            given = request.headers.get("Authorization", "").removeprefix("Bearer ").strip()
-            if not hmac.compare_digest(given.encode(), self._key.encode()):
+            scheme, _, given = request.headers.get("Authorization", "").partition(" ")
+            right = hmac.compare_digest(given.strip().encode(), self._key.encode())
+            if not right or scheme.lower() != "bearer":
                 raise web.HTTPUnauthorized(reason="a valid API key is needed: Authorization: Bearer KEY")
             return
         # Without a key, pages in a browser on this machine must not be able to ask, under whatever name.
