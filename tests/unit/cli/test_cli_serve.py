@@ -167,6 +167,7 @@ def test_kill_9_of_labtune_ends_the_server(lab: Path) -> None:
         assert until(lambda: not is_taken(told["url"]))
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the server is found through /proc")
 def test_a_server_that_dies_later_is_told_with_exit_code_3(lab: Path) -> None:
     with serving(lab, "nano.gguf") as (process, told):
         children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()

@@ -6,6 +6,7 @@ import asyncio
 import os
 import shutil
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,7 @@ def test_the_identity_is_what_the_file_is_not_where_it_lies(lab: Lab, tmp_path: 
     assert identity_of(lab, teacher) != first
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="the server is found through /proc")
 def test_a_server_that_is_killed_in_mid_run_is_started_again(lab: Lab) -> None:
     told = Told()
     pids: list[int] = []
