@@ -23,7 +23,7 @@ from labtune.models.conversation import chat_texts, conversations
 from labtune.models.device_memory import release_memory
 from labtune.models.gguf_header import read_header
 from labtune.models.hf import HfChatModel, load_tokenizer
-from labtune.models.llamacpp import LlamaCppModel, default_context
+from labtune.models.llamacpp import LlamaCppModel, default_context, require_engine
 from labtune.types import Message
 
 Form = Literal["gguf", "safetensors"]
@@ -112,6 +112,8 @@ def _refuse_existing(path: Path, force: bool) -> None:
 def _export_gguf(request: Request, tell: Tell) -> Exported:
     kind, path = number_format(_kind(request)), target_of(request)
     _refuse_existing(path, request.force)
+    if request.chats:
+        require_engine()
     tokenizer = load_tokenizer(request.source)
     model = convert(request.source, tokenizer, name=request.name, kind=kind)
     fresh = path.with_name(f".{path.stem}.unproved.gguf")

@@ -200,6 +200,15 @@ class LlamaCppModel:
             connection.close()
 
 
+def require_engine() -> Any:
+    """The module of llama.cpp. Raises MissingDependencyError when it is not installed."""
+    try:
+        import xllamacpp
+    except ImportError as error:
+        raise MissingDependencyError.for_extra("xllamacpp (llama.cpp)", "serve") from error
+    return xllamacpp
+
+
 def default_context(header: GgufHeader) -> int:
     """Tokens that a file's model computes as it was trained: before any stretching of its positions."""
     stated = header.context_length or 2048
@@ -232,10 +241,7 @@ def _options(sampling: Sampling) -> dict[str, Any]:
 
 
 def _start(path: Path, *, context: int, threads: int, key: str) -> Any:
-    try:
-        import xllamacpp
-    except ImportError as error:
-        raise MissingDependencyError.for_extra("xllamacpp (llama.cpp)", "serve") from error
+    xllamacpp = require_engine()
     params = xllamacpp.CommonParams()
     params.model.path = str(path.resolve())
     params.n_ctx, params.n_parallel = context, 1

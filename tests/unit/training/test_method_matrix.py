@@ -14,7 +14,13 @@ from safetensors import safe_open
 from tiny_model import write_dataset
 
 from families import FAMILIES, make_family
+from labtune.export.export import Request, export
 from labtune.models.hf import HfChatModel
+from labtune.types import Message
+
+IN_GGUF = ("llama3", "granite3", "qwen3", "mistral", "phi4mini")
+"""Families whose tiny students llama.cpp computes exactly; tests/unit/export has more of them."""
+ASKED = (Message("user", "What colour is the sky?"),)
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +79,11 @@ def test_a_method_trains_goes_on_after_a_kill_and_ships_plain_weights(
     assert changed == keys if method == "full" else changed == _linear(keys)
     (told,) = [event["score"] for event in events if event["event"] == "evaluation"]
     assert score(HfChatModel.load(whole / "model", name="tuned", device="cpu")) == told
+    if student.name in IN_GGUF:
+        request = Request(whole / "model", method, tmp_path, "gguf", "f16", [ASKED], max_tokens=8)
+        parity = export(request).parity
+        assert parity is not None
+        assert parity.failures == ()
 
 
 def _journal(out: Path) -> list[dict]:
