@@ -1,11 +1,13 @@
-"""Training speed on one generated data set: labtune's packed phases against the libraries' defaults.
+"""Training speed on one generated data set: labtune against the defaults of TRL's and transformers' trainers.
 
     python benchmarks/training_speed.py RUN/mix [--student builtin:nano] [--tokens 40000] [--rounds 5]
+        [--only NAME ...]
 
-All variants train the same rows once, from the same weights, with the loss on the assistant's tokens. Counted
-are the rows' own tokens per second of training (padding never counts; loading and tokenising are not timed).
-Rounds are interleaved, so that a disturbance of the machine hits every variant; medians are printed. On a
-machine that others use too, read the column of tokens per CPU second, with OMP_NUM_THREADS=1.
+All variants train the same rows once, from the same weights, with AdamW, the loss on the assistant's tokens.
+"equal batch" means that a step trains as many rows as a step of labtune; everything else is the library's
+default. Counted are the rows' own tokens per second of training (padding never counts; loading and tokenising
+are not timed). Rounds are interleaved, so that a disturbance of the machine hits every variant; medians are
+printed. On a machine that others use too, read the column of tokens per CPU second.
 """
 
 from __future__ import annotations
@@ -32,14 +34,19 @@ from trl import SFTConfig, SFTTrainer
 
 from labtune.artifact import Dataset
 from labtune.config.layers import load
+from labtune.models.device import accelerators, choose
 from labtune.models.hf import load_model
 from labtune.models.quiet import no_warnings, quiet_libraries
 from labtune.models.student import resolve_student
+from labtune.training.methods.choice import make_method
+from labtune.training.methods.method import Tuning
 from labtune.training.plan import plan_phases
 from labtune.training.rows import IGNORED, TokenRows, read_rows
-from labtune.training.trainer import make_trainer
+from labtune.training.trainer import Student, make_trainer
 
-BASE = "TRL defaults, no packing"
+OURS = "labtune"
+TRL = "TRL SFTTrainer, defaults, equal batch"
+PLAIN = "transformers Trainer, defaults, equal batch"
 QUIET: dict[str, Any] = {
     "report_to": "none",
     "disable_tqdm": True,
@@ -55,7 +62,11 @@ def main() -> None:
     student = resolve_student(options.student)
     with tempfile.TemporaryDirectory() as folder:
         rows = _sample(Path(options.dataset), Path(folder), options.tokens, student)
-        variants = _variants(rows, student, Path(folder))
+        variants = {
+            name: make
+            for name, make in _variants(rows, student, Path(folder)).items()
+            if name == OURS or not options.only or any(part in name for part in options.only)
+        }
         tokens = sum(rows.lengths)
         print(json.dumps({"machine": _machine(), "rows": len(rows.lengths), "tokens": tokens}, indent=1))
         times: dict[str, list[tuple[float, float]]] = {name: [] for name in variants}
@@ -72,14 +83,14 @@ def main() -> None:
 def _print_table(times: dict[str, list[tuple[float, float]]], tokens: int) -> None:
     wall = {name: [tokens / one[0] for one in found] for name, found in times.items()}
     cpu = {name: statistics.median(tokens / one[1] for one in found) for name, found in times.items()}
-    base, base_cpu = statistics.median(wall[BASE]), cpu[BASE]
-    print("| variant | tokens/s, median (range) | against TRL | tokens per CPU second | against TRL |")
+    print("| variant | tokens/s, median (range) | labtune is | tokens per CPU second | labtune is |")
     print("|---|---|---|---|---|")
+    ours, ours_cpu = statistics.median(wall[OURS]), cpu[OURS]
     for name, found in wall.items():
         median = statistics.median(found)
         print(
-            f"| {name} | {median:,.0f} ({min(found):,.0f} to {max(found):,.0f}) | {median / base:.2f}x "
-            f"| {cpu[name]:,.0f} | {cpu[name] / base_cpu:.2f}x |"
+            f"| {name} | {median:,.0f} ({min(found):,.0f} to {max(found):,.0f}) | {ours / median:.2f}x "
+            f"| {cpu[name]:,.0f} | {ours_cpu / cpu[name]:.2f}x |"
         )
 
 
@@ -91,6 +102,9 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--student", default="builtin:nano")
     parser.add_argument("--tokens", type=int, default=40_000, help="tokens trained in one round of a variant")
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="parts of the names of variants, besides labtune's"
+    )
     return parser.parse_args()
 
 
@@ -113,28 +127,37 @@ def _sample(dataset: Path, folder: Path, tokens: int, student: Path) -> TokenRow
 
 
 def _variants(rows: TokenRows, student: Path, folder: Path) -> dict[str, Callable[[], Any]]:
-    config = load(None).lab.train.model_copy(
-        update={
-            "epochs_short": 1.0,
-            "epochs_long": 1.0,
-            "epochs_skills": 1.0,
-            "max_tokens": None,
-            "evaluations": 1,
-        }
-    )
+    # The settings that the student's profile has, with the optimiser that the others have.
+    once = {
+        "epochs_short": 1.0,
+        "epochs_long": 1.0,
+        "epochs_skills": 1.0,
+        "max_tokens": None,
+        "evaluations": 1,
+    }
+    config = load(None).lab.train.model_copy(update={**once, "optimizer": "adamw", "pull_back": 0.0})
+    (plan,) = plan_phases({"single": rows}, config, seed=1)
+    equal = {"per_device_train_batch_size": round(len(rows.lengths) / plan.steps)}
     starts = rows.starts.tolist()
     spans = list(itertools.pairwise(starts))
     ids = [rows.ids[begin:end].tolist() for begin, end in spans]
     labels = [rows.labels[begin:end].tolist() for begin, end in spans]
     tokenised = HfDataset.from_dict({"input_ids": ids, "labels": labels})
     # TRL asks for bf16 by default, which needs this flag where there is no accelerator.
-    on_cpu = not torch.cuda.is_available()
+    device = choose("auto", accelerators())
+    on_cpu = device == "cpu"
     common = {"output_dir": str(folder / "out"), "num_train_epochs": 1, "use_cpu": on_cpu, **QUIET}
 
-    def ours() -> Any:
-        model, tokenizer = load_model(student)
-        (plan,) = plan_phases({"single": rows}, config, seed=1)
-        return make_trainer(model, tokenizer, plan, config=config, folder=folder / "out", seed=1)
+    def ours(**changed: Any) -> Callable[[], Any]:
+        def make() -> Any:
+            used = config.model_copy(update=changed)
+            method = make_method(Tuning(student, used, torch.device(device), 1))
+            model, tokenizer = method.begin(None), load_model(student)[1]
+            return make_trainer(
+                Student(model, tokenizer, method), plan, config=used, folder=folder / "out", seed=1
+            )
+
+        return make
 
     def trl(**settings: Any) -> Callable[[], Any]:
         def make() -> Any:
@@ -149,17 +172,21 @@ def _variants(rows: TokenRows, student: Path, folder: Path) -> dict[str, Callabl
     def plain() -> Any:
         model, tokenizer = load_model(student)
         collator = DataCollatorForSeq2Seq(tokenizer, label_pad_token_id=IGNORED)
-        return Trainer(
-            model=model, args=TrainingArguments(**common), train_dataset=tokenised, data_collator=collator
-        )
+        arguments = TrainingArguments(**common, **equal)
+        return Trainer(model=model, args=arguments, train_dataset=tokenised, data_collator=collator)
 
     packed = {"packing": True, "max_length": config.max_length, "gradient_checkpointing": False}
-    batch = max(1, config.batch_tokens // config.max_length)
+    lines = max(1, config.batch_tokens // config.max_length)
     return {
-        "labtune": ours,
-        BASE: trl(),
-        "TRL with packing, same batch": trl(**packed, per_device_train_batch_size=batch),
-        "transformers Trainer defaults": plain,
+        OURS: ours(),
+        "labtune, one copy": ours(replicas=1),
+        "labtune, Muon and pull_back as in profile nano": ours(optimizer="muon", pull_back=2.0),
+        TRL: trl(**equal),
+        PLAIN: plain,
+        "TRL SFTTrainer, defaults (8 rows a step)": trl(),
+        "TRL SFTTrainer, packing, no checkpointing, equal tokens": trl(
+            **packed, per_device_train_batch_size=lines
+        ),
     }
 
 

@@ -302,6 +302,9 @@ class TrainConfig(Section):
         description="Parts of a batch that threads train side by side on copies that share the weights; on a "
         "CPU two or more are faster for a small student. Not for osft, and not on an accelerator.",
     )
+    compile: bool = Field(
+        False, description="Compile the student's layers (CUDA only): minutes at the start, faster after it."
+    )
     precision: Literal["fp32", "bf16"] = Field(
         "bf16", description="Arithmetic of the matrix products; weights and optimiser stay in fp32."
     )

@@ -148,7 +148,7 @@ def attend(
     """
     kind = query.device.type
     dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else value.dtype
-    query, key, value = (one.transpose(1, 2).squeeze(0).to(dtype) for one in (query, key, value))
+    query, key, value = (one.transpose(1, 2)[0].to(dtype).contiguous() for one in (query, key, value))
     scale = settings.get("scaling")
     settings["scaling"] = query.shape[-1] ** -0.5 if scale is None else scale
     if fits_varlen(kind, dtype, (query.shape[-1], value.shape[-1]), settings):
@@ -190,6 +190,7 @@ def _attend_varlen(
     return out
 
 
+@torch.compiler.disable  # type: ignore[untyped-decorator]
 def attend_rows(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, rows: RowLayout, settings: dict[str, Any]
 ) -> torch.Tensor:

@@ -35,21 +35,32 @@ def carries_state(config: Mapping[str, Any]) -> bool:
     return any(part in kind for kind in named for part in _STATEFUL)
 
 
+def layers_of(model: Any) -> list[torch.nn.Module]:
+    """The blocks that a model repeats; compiled one by one they share what is compiled."""
+    inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+    kinds = set(getattr(inner, "_no_split_modules", None) or ())
+    return [module for module in inner.modules() if type(module).__name__ in kinds]
+
+
 class PackedLoss:
     """Forward pass and cross entropy (nats, summed over the trained tokens) of one line of rows.
 
     Args:
         model: will attend row by row from now on, unless it carries a state.
         within: project inside the model's own forward, as weights that processes share out require.
+        compiled: compile each layer at its first use.
     """
 
-    def __init__(self, model: Any, *, within: bool = False) -> None:
+    def __init__(self, model: Any, *, within: bool = False, compiled: bool = False) -> None:
         self._within = within
         self._later = not within and can_project_later(model)
         self._apart = carries_state(model.config.to_dict())
         self._llama = self._later and llama.fits(model)
         if not self._apart:
             model.set_attn_implementation(attention.register())
+        if compiled:
+            for layer in layers_of(model):
+                layer.compile()
 
     def __call__(self, model: Any, inputs: dict[str, torch.Tensor]) -> tuple[torch.Tensor, int, Any]:
         """The loss, the number of trained tokens N, and what the model gave last.

@@ -44,7 +44,11 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
     """
 
     def __init__(self, *, config: TrainConfig, method: Method, us: Gang = ALONE, **settings: Any) -> None:
-        self._packed_loss = PackedLoss(settings["model"], within=us.shares_out)
+        self._packed_loss = PackedLoss(
+            settings["model"],
+            within=us.shares_out,
+            compiled=config.compile and settings["args"].device.type == "cuda",
+        )
         # Before TRL gets hold of the model: it replaces `forward` by a closure over this one copy.
         copies = config.replicas if method.shares_weights and settings["args"].device.type == "cpu" else 1
         self._us = us
