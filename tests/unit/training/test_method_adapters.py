@@ -155,3 +155,8 @@ def test_dropout_and_checkpointing_survive_a_kill_bitwise(tiny_student, tmp_path
     whole, again = (tmp_path / name / "model" / "model.safetensors" for name in ("whole", "again"))
     assert whole.read_bytes() == again.read_bytes()
     assert json.loads((tmp_path / "again" / "metrics.json").read_text())["resumed"] is True
+
+
+def test_inputs_are_left_out_by_one_copy_only(tiny_student):
+    assert method(tiny_student, "lora").shares_weights
+    assert not method(tiny_student, "lora", lora={"dropout": 0.1}).shares_weights

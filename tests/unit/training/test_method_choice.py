@@ -106,7 +106,7 @@ def test_muon_leaves_experts_to_adamw(tmp_path):
     optimizer.step()
 
 
-@pytest.mark.parametrize("method", ["full", "osft"])
+@pytest.mark.parametrize("method", ["full", "lora", "osft"])
 def test_recomputed_activations_change_nothing_but_rounding(method, tiny_student, tmp_path):
     dataset = write_dataset(tmp_path / "dataset", PHASES)
     files = []

@@ -16,13 +16,18 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from peft.utils.integrations import dequantize_module_weight
 from transformers import BitsAndBytesConfig
 
-from labtune.training.methods.method import Weights
+from labtune.training.methods.method import Tuning, Weights
 from labtune.training.methods.weights import load_weights_into, save_weights
 from labtune.training.methods.wrapped import NAME, Wrapped, linear_layers, wrap
 
 
 class Adapters(Wrapped):
     """Low-rank adapters beside linear layers."""
+
+    def __init__(self, tuning: Tuning) -> None:
+        super().__init__(tuning)
+        # Side by side, threads would draw what is left out in an order of their own.
+        self.shares_weights = not tuning.config.lora.dropout
 
     def begin(self, best: Path | None) -> Any:
         """The student with a fresh adapter that adds nothing yet, or with the kept one."""
