@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import os
 import shutil
+import threading
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from inspect import isawaitable
@@ -24,6 +25,7 @@ from labtune.engine.rank import GPU_BACKEND, PATIENCE, work_in_gang
 from labtune.engine.site import Site
 from labtune.errors import ConfigError, EngineError, LabtuneError, MissingDependencyError
 from labtune.protocols import Host
+from labtune.types import Emit
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -56,10 +58,33 @@ def open_ray(config: EngineConfig, site: Site) -> Iterator[RayExecutor]:
     if mine:
         _join(ray, config)
     try:
-        yield RayExecutor(config, site, worker_shape(config, ray.cluster_resources()))
+        with _losses_told(site.emit):
+            yield RayExecutor(config, site, worker_shape(config, ray.cluster_resources()))
     finally:
         if mine:
             ray.shutdown()
+
+
+@contextmanager
+def _losses_told(emit: Emit) -> Iterator[None]:
+    """Tell as notices what Ray would print when workers are lost.
+
+    It prints to stdout, whatever `log_to_driver` says, and stdout belongs to the command's JSON document.
+    There is no public way to have it elsewhere; where this one is gone, Ray prints.
+    """
+    from ray._private import worker
+
+    printing = getattr(worker, "print_to_stdstream", None)
+
+    def tell(data: Mapping[str, Any], *_: object, **__: object) -> None:
+        for line in data.get("lines", ()):
+            emit("notice", {"text": f"Ray: {str(line).strip().partition('. ')[0]}"})
+
+    worker.print_to_stdstream = tell
+    try:
+        yield
+    finally:
+        worker.print_to_stdstream = printing
 
 
 def address_of(config: EngineConfig, environment: Mapping[str, str]) -> str:
@@ -224,7 +249,7 @@ class RayExecutor:
             ),
         )
         try:
-            trainer.fit()
+            _in_a_thread(trainer.fit)
         except TrainingFailedError as error:
             raise kept_failure(failure) or EngineError(
                 f"tuning on {self.gang} Ray workers failed after {self._config.restarts} restarts: "
@@ -310,11 +335,22 @@ def _last_line(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _in_gang(target: str, argument: str, failure: str) -> None:
-    """What each worker of Ray Train runs; the process group is there already."""
-    with suppress(ImportError):
-        from ray import train
+def _in_a_thread(function: Callable[[], object]) -> None:
+    """Call a function beside the main thread, where Ray Train would take Ctrl-C for itself and exit."""
+    done: Future[None] = Future()
 
-        # Ray gives each worker its GPU; the libraries ask the environment which.
-        os.environ.setdefault("LOCAL_RANK", str(train.get_context().get_local_rank()))
+    def run() -> None:
+        try:
+            function()
+        except BaseException as error:  # noqa: BLE001 - the caller raises it
+            done.set_exception(error)
+        else:
+            done.set_result(None)
+
+    threading.Thread(target=run, name="labtune-gang", daemon=True).start()
+    done.result()
+
+
+def _in_gang(target: str, argument: str, failure: str) -> None:
+    """What each worker of Ray Train runs; process group, device and environment are there already."""
     work_in_gang(target, argument, failure)

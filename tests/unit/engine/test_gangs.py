@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -160,3 +161,25 @@ def test_one_process_deals_nothing_and_tells_the_trainer_nothing():
     assert "fsdp" not in process_settings(Gang(0, 2))
     assert process_settings(Gang(0, 2, shares_out=True))["fsdp_config"]["version"] == 2
     assert os.environ.get("RANK") is None
+
+
+def test_a_child_ends_with_its_parent_even_when_that_is_killed(tmp_path):
+    child = (
+        "import os, time; from labtune.engine.lifeline import die_with_parent; die_with_parent(os.getppid())"
+    )
+    parent = f"""
+import subprocess, sys, time
+child = subprocess.Popen([sys.executable, "-c", "{child}; print('ready', flush=True); time.sleep(60)"])
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+    process = subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    pid = int(process.stdout.readline())
+    assert process.stdout.readline() == "ready\n"
+    process.kill()
+    process.wait()
+    deadline = time.monotonic() + 20
+    while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

@@ -81,11 +81,20 @@ def ray_workers(task: str) -> list[psutil.Process]:
     return found
 
 
-def test_shards_come_back_in_order_whoever_is_killed(engine, tmp_path):
-    assert list(engine.map(square, range(20))) == [n * n for n in range(20)]
-    pairs = [(n, tmp_path / "marker") for n in range(8)]
-    assert list(engine.map(square_or_die, pairs)) == [n * n for n in range(8)]
-    assert (tmp_path / "marker").exists()
+def test_shards_come_back_in_order_whoever_is_killed_and_stdout_stays_clean(tmp_path, capfd):
+    told = []
+    site = Site(tmp_path, lambda event, fields: told.append((event, fields["text"])))
+    with open_engine(EngineConfig(kind="ray", workers=2), site) as engine:
+        assert list(engine.map(square, range(20))) == [n * n for n in range(20)]
+        pairs = [(n, tmp_path / "marker") for n in range(8)]
+        assert list(engine.map(square_or_die, pairs)) == [n * n for n in range(8)]
+        assert (tmp_path / "marker").exists()
+        deadline = time.monotonic() + 20
+        while not told and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert told[0][0] == "notice"
+    assert told[0][1].startswith("Ray: ")
+    assert capfd.readouterr().out == ""
 
 
 def test_what_a_worker_raises_arrives_as_it_was(engine):
