@@ -139,14 +139,12 @@ def _export_gguf(request: Request, tell: Tell) -> Exported:
 
 def _compare_gguf(request: Request, path: Path, tell: Tell) -> ParityReport:
     reference = load_reference(request.source, request.name)
-    chats = [
-        chat
-        for chat in request.chats
-        if len(reference.prompt_ids(chat)) + request.max_tokens < reference.context_length
-    ]
-    longest = max((len(reference.prompt_ids(chat)) for chat in chats), default=0)
+    limit = min(default_context(read_header(path)), reference.context_length) - request.max_tokens
+    lengths = {chat: len(reference.prompt_ids(chat)) for chat in map(tuple, request.chats)}
+    chats = [chat for chat, length in lengths.items() if length < limit]
+    longest = max((lengths[chat] for chat in chats), default=0)
     # Room for what is asked, not more: a model of 128k tokens would keep gigabytes for its context.
-    room = min(default_context(read_header(path)), -(-(longest + request.max_tokens + 1) // 256) * 256)
+    room = min(limit + request.max_tokens, -(-(longest + request.max_tokens + 1) // 256) * 256)
     try:
         with LlamaCppModel.load(path, name=request.name, context=room) as engine:
             return compare(

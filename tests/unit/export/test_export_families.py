@@ -18,6 +18,7 @@ from labtune.export.weights import open_weights
 from labtune.models.gguf_header import read_header
 from labtune.models.hf import load_tokenizer
 from labtune.models.llamacpp import LlamaCppModel
+from labtune.types import Message
 
 PRE = {
     "llama3": "llama-bpe",
@@ -104,6 +105,37 @@ def test_a_model_that_looks_back_less_far_states_the_context_that_is_exact(tmp_p
     found = export_to(source, tmp_path, "f16", chats=CHATS[:1])
     assert read_header(found.path).context_length == 128
     assert "looks back 128 tokens" in found.notes[0]
+
+
+def test_a_vocabulary_in_the_older_layout_says_the_same(tmp_path: Path) -> None:
+    # Llama 2 and Phi-3 put a space before every stretch of text with a normaliser.
+    source = make_family("mistral", tmp_path / "model")
+    steps = [
+        {"type": "Prepend", "prepend": "▁"},
+        {"type": "Replace", "pattern": {"String": " "}, "content": "▁"},
+    ]
+    edit_json(
+        source / "tokenizer.json", pre_tokenizer=None, normalizer={"type": "Sequence", "normalizers": steps}
+    )
+    edit_json(source / "tokenizer_config.json", tokenizer_class="PreTrainedTokenizerFast")
+    found = export_to(source, tmp_path, "f16")
+    assert found.parity is not None
+    assert found.parity.failures == ()
+    assert read_header(found.path).values["tokenizer.ggml.add_space_prefix"] is True
+
+
+def test_both_sets_of_rope_factors_are_carried(tmp_path: Path) -> None:
+    source = make_family("phi4mini", tmp_path / "model")
+    path = export_to(source, tmp_path, "f16").path
+    reference = load_reference(source, "right")
+    long = [(Message("user", "The sky is blue, and the sea is deep. " * 30),)]
+    with LlamaCppModel.load(path) as engine:
+        # Without being asked for more, the engine stays below the length where positions are stretched.
+        assert engine.context_length == 256
+    with LlamaCppModel.load(path, context=512) as engine:
+        assert compare(reference, engine, long, kind="f16", max_tokens=4).failures == ()
+        # llama.cpp then stretches the positions of short texts, too: that is told.
+        assert compare(reference, engine, CHATS[:1], kind="f16", max_tokens=4).failures
 
 
 SABOTAGES: dict[str, tuple[str, dict[str, Any]]] = {
