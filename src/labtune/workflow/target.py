@@ -57,7 +57,7 @@ def find_target(lab: Lab | None, text: str | None) -> Target:
         return _at(path)
     if lab is None and (name in {BASE, TUNED} or name.isdigit()):
         raise UserError(
-            f"there is no {LAB_FILE} here or above, so no run to look for",
+            f"there is no {LAB_FILE} in {Path.cwd()} or above it",
             hint="cd into a lab, name one with --lab, or give the path of a model",
         )
     raise UserError(

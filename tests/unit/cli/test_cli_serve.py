@@ -228,7 +228,7 @@ def test_a_taken_port_is_the_users_to_choose_again(lab: Path, capsys: pytest.Cap
 def test_outside_of_a_lab_a_path_is_needed(tmp_path: Path) -> None:
     result = labtune("serve", cwd=tmp_path)
     assert result.returncode == 2
-    assert result.stderr.startswith("error: there is no labtune.yaml here or above")
+    assert result.stderr.startswith(f"error: there is no labtune.yaml in {tmp_path} or above it\nhint:  ")
 
 
 def test_chat_with_a_gguf_file_has_a_server_of_its_own(lab: Path, chat: Chat) -> None:
@@ -302,7 +302,7 @@ def test_base_and_tuned_answer_the_same_question_and_the_conversation_stays(
     assert result.stdout.startswith(f"{PARIS}\n{both}builtin:nano (untuned):\n")
     assert len(json.loads((lab / "kept.json").read_text())["messages"]) == 2
     outside = chat(str(lab / "nano.gguf"), folder=tmp_path, stdin="/compare Who?\n")
-    assert outside.stderr.startswith("error: there is no labtune.yaml here or above")
+    assert outside.stderr.startswith(f"error: there is no labtune.yaml in {tmp_path} or above it")
 
 
 @pytest.mark.parametrize(
