@@ -17,15 +17,19 @@ from safetensors.torch import load_file
 from tests.unit.engine.gang_work import CONFIG, PHASES, work
 from tests.unit.tiny_model import make_tiny_student, write_dataset
 
+from labtune.artifact import write_jsonl
 from labtune.config.engine import EngineConfig
+from labtune.config.lab import EvaluateConfig
 from labtune.engine.engines import open_engine
+from labtune.engine.local import LocalExecutor
 from labtune.engine.rank import work_in_gang
 from labtune.engine.site import Site
-from labtune.errors import ConfigError
+from labtune.errors import ConfigError, EngineError
 from labtune.models.hf import HfChatModel
 from labtune.training.distributed import ALONE, Gang, check_sharing, deal, process_settings
+from labtune.types import RunContext
 from labtune.workflow.events import EventLog
-from labtune.workflow.gang import followed
+from labtune.workflow.gang import Tuning, followed, tune, tune_in_gang
 
 TARGET = "tests.unit.engine.gang_work:work"
 
@@ -183,3 +187,44 @@ time.sleep(60)
     while psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_a_lab_is_tuned_by_its_engine_and_news_and_outcome_come_home(place, tmp_path):
+    exam = [
+        {
+            "id": "1",
+            "leaf": "knowledge/tiny",
+            "question": "Say sky twice.",
+            "answer": "sky sky",
+            "split": "dev",
+            "source": {"file": "qna.yaml", "line": 1},
+            "origin": "exam",
+        }
+    ]
+    write_jsonl(tmp_path / "curate" / "exam.jsonl", exam)
+    told = []
+    run = RunContext(
+        tmp_path / "train", tmp_path / "cache", emit=lambda event, fields: told.append((event, dict(fields)))
+    )
+    short = CONFIG.model_copy(update={"max_tokens": 900})
+    tuning = Tuning(
+        place / "dataset",
+        tmp_path / "curate",
+        place / "student",
+        short,
+        EvaluateConfig(max_new_tokens=8),
+        "ddp",
+    )
+    outcome = tune_in_gang(tuning, run, LocalExecutor.open)
+    assert outcome.counts["steps"] == sum(event["step"] for event in events(run.out_dir, "phase_end"))
+    assert "development score" in outcome.summary
+    assert [name for name, _ in told].count("train.evaluation") == len(events(run.out_dir, "evaluation"))
+    assert (run.out_dir / "model" / "model.safetensors").exists()
+    # Machine paths and events of the gang are no part of the artifact.
+    assert not (run.out_dir / ".gang").exists()
+
+
+def test_a_worker_that_does_not_see_the_lab_says_so(tmp_path):
+    with pytest.raises(EngineError, match="does not see") as caught:
+        tune(str(tmp_path / "elsewhere" / "job.json"))
+    assert "share" in caught.value.hint
