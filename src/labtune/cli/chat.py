@@ -77,7 +77,7 @@ def chat(
     if compare and question is None:
         raise UserError("--compare goes with -q", hint="in a conversation: /compare")
     opened = lab_if_any(lab, sets or ())
-    with Voices(opened, Address(model, key_env)) as voices:
+    with Voices(opened, {name: Address(model, key_env)}) as voices:
         repl = _begin(opened, voices, name, Sampling(max_tokens=max_tokens, temperature=temperature))
         _prepare(repl, session, system, quiet=as_json or question is not None)
         if compare and question is not None:

@@ -37,7 +37,6 @@ class ServeOptions:
     port: int = DEFAULT_PORT
     key_env: str | None = None
     context_tokens: int | None = None
-    slots: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,6 @@ def serve(lab: Lab | None, target: Target, options: ServeOptions) -> Iterator[Se
                 claim_port(options.host, options.port),
                 options.key_env,
                 options.context_tokens,
-                options.slots,
             )
             with ServerProcess.start(engine, launch, log) as process:
                 try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,11 +48,16 @@ class Address:
 
 
 class Voices:
-    """Opens models and keeps them open until they are dropped or the block ends."""
+    """Opens models and keeps them open until they are dropped or the block ends.
 
-    def __init__(self, lab: Lab | None, address: Address | None = None) -> None:
+    Args:
+        lab: where runs are looked for; None outside of any lab.
+        addresses: what is known of endpoints beside their URLs.
+    """
+
+    def __init__(self, lab: Lab | None, addresses: Mapping[str, Address] | None = None) -> None:
         self._lab = lab
-        self._address = address or Address()
+        self._addresses = addresses or {}
         self._open: dict[str, tuple[Voice, ExitStack]] = {}
 
     def __enter__(self) -> Voices:
@@ -91,7 +97,7 @@ class Voices:
 
     def _opened(self, name: str, stack: ExitStack) -> Voice:
         if "://" in name:
-            return self._reached(name, name, self._address, stack)
+            return self._reached(name, name, self._addresses.get(name, Address()), stack)
         if name == SERVED:
             return self._served(stack)
         target = find_target(self._lab, name)
