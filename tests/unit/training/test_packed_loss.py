@@ -15,7 +15,7 @@ from transformers import AutoModelForCausalLM, Gemma2Config, Gemma2ForCausalLM
 from labtune.models.head import can_project_later, chunked_loss
 from labtune.models.hf import load_weights
 from labtune.training.attention import RowLayout, fits_varlen
-from labtune.training.loss import PackedLoss, carries_state
+from labtune.training.loss import PackedLoss, carries_state, layers_of
 from labtune.training.replicas import Replicas
 
 LENGTHS = (9, 31, 12, 5, 30, 1, 22)
@@ -70,6 +70,23 @@ def test_a_line_of_rows_has_loss_and_gradients_of_the_rows_alone(family, tmp_pat
     assert trained == int((batch["labels"] != -100).sum())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-5)
     assert_same_gradients(model, gradients(plain))
+
+
+@pytest.mark.parametrize("family", ["llama3", "granite4"])
+def test_projecting_within_the_models_own_forward_gives_the_same_loss(family, tmp_path):
+    folder = make_family(family, tmp_path / family)
+    model = load_weights(folder).eval()
+    batch = line(model.get_input_embeddings().weight.shape[0])
+    with torch.no_grad():
+        apart = PackedLoss(model)(model, batch)[0]
+        within = PackedLoss(model, within=True)(model, batch)[0]
+    assert within.item() == pytest.approx(apart.item(), rel=1e-5)
+
+
+def test_what_is_compiled_are_the_blocks_that_a_model_repeats(tiny_student):
+    assert [type(layer).__name__ for layer in layers_of(load_weights(tiny_student))] == [
+        "LlamaDecoderLayer"
+    ] * 2
 
 
 def test_only_models_that_carry_a_state_take_rows_one_below_the_other():
