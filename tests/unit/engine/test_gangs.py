@@ -79,7 +79,7 @@ def assert_same_training(out: Path, alone: Path) -> None:
 @pytest.mark.ray
 def test_two_workers_give_the_losses_of_one_whole_or_sharing_out_though_one_is_killed(place, alone, tmp_path):
     pytest.importorskip("ray")
-    with open_engine(EngineConfig(kind="ray", workers=2, restarts=1), Site(tmp_path)) as engine:
+    with open_engine(EngineConfig(kind="ray", workers=2, restarts=3), Site(tmp_path)) as engine:
         engine.launch(TARGET, job(place, "two", {"ddp": "ddp", "fsdp": "fsdp"}, kill_at=3))
     assert (place / "killed").exists()
     assert len(events(place / "ddp", "resumed")) == 1

@@ -232,7 +232,7 @@ def test_an_exam_on_workers_gives_the_same_answers_also_when_one_is_killed(tmp_p
     ):
         distant = DistantModel(Hall(hosts), student, name="student")
         assert distant.lanes == 2
-        killer = Killer(lambda: [one for one in ray_workers("_Hosted") if one.memory_info().rss > 220 << 20])
+        killer = Killer(lambda: [one for one in ray_workers("_Hosted") if one.memory_info().rss > 160 << 20])
         there = sit(distant)
         assert killer.victims
     assert there[0] == here[0]
