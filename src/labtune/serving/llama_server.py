@@ -15,6 +15,7 @@ from typing import Any
 
 from labtune.errors import LabtuneError
 from labtune.models.gguf_header import read_header
+from labtune.models.llamacpp import default_context
 from labtune.serving.engines import Launch
 
 DEFAULT_CONTEXT = 8192
@@ -49,7 +50,12 @@ def parameters(launch: Launch, xllamacpp: Any) -> Any:
     values.hostnames = [launch.host]
     values.port = launch.port
     values.n_parallel = slots
-    values.n_ctx = slots * slot_context(launch, read_header(Path(launch.model)).context_length)
+    header = read_header(Path(launch.model))
+    context = slot_context(launch, header.context_length)
+    if launch.context_tokens is None:
+        # In a longer one llama.cpp stretches the positions of short texts, too (LongRoPE: Phi-3, Phi-4).
+        context = min(context, default_context(header))
+    values.n_ctx = slots * context
     values.use_jinja = True
     threads = wanted_threads(os.environ)
     if threads is not None:
