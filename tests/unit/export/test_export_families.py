@@ -68,10 +68,14 @@ VARIANTS: dict[str, dict[str, Any]] = {
         "head_dim": 32,
         "rope_parameters": {"rope_type": "linear", "rope_theta": 10000.0, "factor": 2.0},
     },
+    "granite 3, sharp attention": {
+        "model_type": "granite", "embedding_multiplier": 12.0, "logits_scaling": 2.0,
+        "residual_multiplier": 0.5, "attention_multiplier": 0.5,
+    },
     "granite 4, dense": {
         "model_type": "granitemoehybrid", "layer_types": ["attention", "attention"], "num_local_experts": 0,
         "shared_intermediate_size": 96, "position_embedding_type": "rope", "embedding_multiplier": 12.0,
-        "logits_scaling": 8.0, "residual_multiplier": 0.22, "attention_multiplier": 0.0625,
+        "logits_scaling": 2.0, "residual_multiplier": 0.5, "attention_multiplier": 0.5,
     },
     "granite 4, dense, without positions": {
         "model_type": "granitemoehybrid", "layer_types": ["attention", "attention"], "num_local_experts": 0,
@@ -138,19 +142,18 @@ def test_both_sets_of_rope_factors_are_carried(tmp_path: Path) -> None:
         assert compare(reference, engine, CHATS[:1], kind="f16", max_tokens=4).failures
 
 
-SABOTAGES: dict[str, tuple[str, dict[str, Any]]] = {
-    "rows of q and k in the wrong order": ("llama3", {"layout": {"interleaved": False}}),
-    "another base of the positions": ("llama3", {"rope_base": 1000.0}),
-    "no scale of the residual": ("granite3", {"scales": {"residual": 1.0}}),
+SABOTAGES: dict[str, dict[str, Any]] = {
+    "rows of q and k in the wrong order": {"layout": {"interleaved": False}},
+    "another base of the positions": {"rope_base": 1000.0},
+    "no scale of the residual": {"scales": {"residual": 1.0}},
 }
 
 
 @pytest.mark.parametrize("name", SABOTAGES)
 def test_a_wrong_conversion_is_caught(name: str, tmp_path: Path) -> None:
-    family, change = SABOTAGES[name]
-    source = make_family(family, tmp_path / "model")
+    source = make_variant(tmp_path / "model", **VARIANTS["granite 3, sharp attention"])
     right = convert(source, load_tokenizer(source), name="wrong", kind=number_format("f16"))
-    write_gguf(_sabotaged(right, source, change), tmp_path / "wrong.gguf")
+    write_gguf(_sabotaged(right, source, SABOTAGES[name]), tmp_path / "wrong.gguf")
     with LlamaCppModel.load(tmp_path / "wrong.gguf", context=256) as engine:
         found = compare(load_reference(source, "right"), engine, CHATS, kind="f16", max_tokens=TOKENS)
     assert any("likelihoods differ" in failure for failure in found.failures)
