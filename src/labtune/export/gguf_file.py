@@ -97,7 +97,8 @@ def check_room(folder: Path, wanted: int) -> None:
     free = shutil.disk_usage(folder).free
     if free < wanted:
         raise ExportError(
-            f"the export takes {wanted / 2**20:,.1f} MiB; the disk of {folder} has {free / 2**20:,.1f} free",
+            f"the export takes {wanted / 2**20:,.1f} MiB, and the disk of {folder} has only "
+            f"{free / 2**20:,.1f} MiB free",
             hint="make room, or give another place with --out; nothing was written",
         )
 

@@ -149,7 +149,7 @@ def test_weights_that_are_cut_off_are_told(tmp_path: Path) -> None:
 
 
 def test_no_room_is_told_before_anything_is_written(tmp_path: Path) -> None:
-    with pytest.raises(ExportError, match=r"takes 95,367,431,640,625.0 MiB; the disk of"):
+    with pytest.raises(ExportError, match=r"takes 95,367,431,640,625.0 MiB, and the disk of"):
         check_room(tmp_path, 10**20)
 
 
