@@ -82,7 +82,7 @@ def main() -> None:
     context = multiprocessing.get_context("spawn")
     results = []
     for case in CASES:
-        if options.only and options.only not in case.name:
+        if options.only and not any(part in case.name for part in options.only.split(",")):
             continue
         with tempfile.TemporaryDirectory() as folder, context.Pool(1) as pool:
             result = pool.apply(_measure, (case, Path(folder)))
@@ -100,7 +100,7 @@ def main() -> None:
 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--only", help="part of a case's name")
+    parser.add_argument("--only", help="parts of cases' names, separated by commas")
     parser.add_argument("--out", help="JSON file for the results")
     parser.add_argument("--parts", action="store_true", help="show what the estimate is made of")
     return parser.parse_args()
@@ -114,7 +114,7 @@ def _measure(case: Case, folder: Path) -> dict[str, Any]:
 
     datasets.disable_progress_bars()
     student = _make_student(folder / "student", case)
-    rows = _rows(case.words, 4 * case.train.get("batch_tokens", 4096) // (case.words * 5))
+    rows = _rows(case.words, 2 * case.train.get("batch_tokens", 4096) // (case.words * 5))
     data = write_dataset(folder / "data", {"knowledge-short": rows})
     settings = {
         "batch_tokens": 4096,

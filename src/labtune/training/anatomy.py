@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from labtune.errors import ModelError
 from labtune.models.weights import Shapes, read_object, read_shapes, weight_files
@@ -41,6 +41,22 @@ class Matrix:
     def size(self) -> int:
         """Parameters."""
         return self.outputs * self.inputs * self.experts
+
+
+class Widths(NamedTuple):
+    """Numbers of one token, in all layers together.
+
+    Attributes:
+        fed: inputs of the layers that do not write into the residual stream.
+        read: their results.
+        written: inputs of those that do.
+        gated: inputs of the MLPs' writers once more, for the activation function before them.
+    """
+
+    fed: int
+    read: int
+    written: int
+    gated: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,16 +103,13 @@ class Anatomy:
     def _uses(self, matrix: Matrix) -> int:
         return min(matrix.experts, self.active_experts)
 
-    def widths(self) -> tuple[float, float, float]:
-        """Numbers that one token leaves behind in all layers: results read on, inputs of writers, gated ones.
-
-        The third counts the inputs of the widest writer of each layer again, for the activation function
-        between an MLP's two halves.
-        """
+    def widths(self) -> Widths:
+        """Numbers that one token leaves behind in all layers."""
+        fed = sum(one.inputs * self._uses(one) for one in self.matrices if not one.writes)
         read = sum(one.outputs * self._uses(one) for one in self.matrices if not one.writes)
         written = sum(one.inputs * self._uses(one) for one in self.matrices if one.writes)
         gated = written - self.attention_layers * self.heads * self.head_dim
-        return read, written, max(0, gated)
+        return Widths(fed, read, written, max(0, gated))
 
 
 def read_anatomy(folder: Path) -> Anatomy:

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from header_only import LLAMA_1B, LLAMA_8B, llama_shapes, write_header, write_llama
 from tests.families import FAMILIES, make_family
 
+from header_only import LLAMA_1B, LLAMA_8B, llama_shapes, write_header, write_llama
 from labtune.errors import ModelError
 from labtune.training.anatomy import describe, read_anatomy
 
@@ -34,8 +34,8 @@ def test_each_family_is_counted_as_it_loads(tmp_path: Path, family: str) -> None
     sizes = [one.size for one in student.matrices]
     assert student.parameters == sum(sizes) + student.tables + student.vectors
     assert student.attention_layers == (1 if family == "granite4" else 2)
-    read, written, gated = student.widths()
-    assert read > written > gated > 0
+    fed, read, written, gated = student.widths()
+    assert fed > 0 and read > written > gated > 0
 
 
 def test_experts_count_whole_and_work_in_part() -> None:
@@ -66,7 +66,7 @@ def test_experts_count_whole_and_work_in_part() -> None:
         student = describe(config, table | shapes, stored_bytes=0, where="here")
         assert student.parameters == 6400 + 8 * 3 * 32 * 64
         assert student.active == 6400 + 2 * 3 * 32 * 64
-        assert student.widths()[1] == 2 * 32
+        assert student.widths().written == 2 * 32
 
 
 def test_a_model_in_several_files_is_one(tmp_path: Path) -> None:
