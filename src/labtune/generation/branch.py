@@ -150,17 +150,23 @@ class Branches:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await self._take_account()
+            with suppress(LabtuneError):
+                # What happened since the last look.
+                await asyncio.gather(*(self._look(seat) for seat in self._seats))
+                await self._take_account()
 
     async def _watch(self, seat: _Seat) -> None:
         with suppress(LabtuneError):
             while True:
-                states, seat.waiting, events = await _answer(seat.host, "look")
-                for path, state in states:
-                    self._board.working(path, state)
-                for event, told in events:
-                    self._emit(event, told)
+                await self._look(seat)
                 await asyncio.sleep(LOOK_S)
+
+    async def _look(self, seat: _Seat) -> None:
+        states, seat.waiting, events = await _answer(seat.host, "look")
+        for path, state in states:
+            self._board.working(path, state)
+        for event, told in events:
+            self._emit(event, told)
 
     async def _count(self) -> None:
         with suppress(LabtuneError):

@@ -26,7 +26,6 @@ from labtune.workflow.lab import Lab
 from labtune.workflow.run import run_lab
 from labtune.workflow.workers import away_of, share_of
 
-
 PROBES = 1
 """Two branches that begin at once may both try how the endpoint takes JSON by schema."""
 
