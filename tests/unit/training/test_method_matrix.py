@@ -45,21 +45,25 @@ def student(request, tmp_path_factory) -> Path:
 def test_a_method_trains_goes_on_after_a_kill_and_ships_plain_weights(
     student, method, dataset, children, tmp_path
 ):
-    def child(out: Path, kill: int | None = None) -> int:
-        process = children.Process(
-            target=run_method, args=(dataset, student, out, method_config(method), kill)
-        )
-        process.start()
-        process.join()
-        return process.exitcode
-
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    assert child(whole) == 0
-    assert child(killed, kill=10) == -signal.SIGKILL
-    assert not (killed / "model").exists()
-    assert child(killed) == 0
 
-    events = [json.loads(line) for line in (whole / "journal.jsonl").read_text().splitlines()]
+    def start(out: Path, kill: int | None = None):
+        target = (dataset, student, out, method_config(method), kill)
+        process = children.Process(target=run_method, args=target)
+        process.start()
+        return process
+
+    # The run that nothing happens to has a core of its own where there are two.
+    untouched = start(whole)
+    for kill, code in ((10, -signal.SIGKILL), (None, 0)):
+        assert not (killed / "model").exists()
+        child = start(killed, kill)
+        child.join()
+        assert child.exitcode == code
+    untouched.join()
+    assert untouched.exitcode == 0
+
+    events = _journal(whole)
     losses = [event["loss"] for event in events if event["event"] == "step"]
     steps = [event["step"] for event in events if event["event"] == "step"][-1]
     assert steps >= 20
