@@ -1,4 +1,4 @@
-"""Coverage-guided fuzzing of what an endpoint may answer: bodies, error bodies, headers, and the JSON in a text.
+"""Coverage-guided fuzzing of what an endpoint may answer: bodies, errors, headers, the JSON in a text.
 
     pip install atheris
     python -m benchmarks.fuzz.replies [-max_total_time=60] [corpus folder]
