@@ -225,7 +225,7 @@ class _Term:
     async def hold(self, open_room: OpenRoom) -> StageOutcome:
         drain = asyncio.Event()
         board = Board(self.run.emit, self.usage, [lesson.leaf.path for lesson in self.lessons])
-        with _interrupts(drain, self.run):
+        with _termination(), _interrupts(drain, self.run):
             async with open_room(self, drain, board) as room, board.shown():
                 await self._all(room, board)
         board.show()
@@ -328,3 +328,34 @@ def _interrupts(drain: asyncio.Event, run: RunContext) -> Iterator[None]:
         raise KeyboardInterrupt from error
     finally:
         loop.remove_signal_handler(signal.SIGINT)
+
+
+@contextmanager
+def _termination() -> Iterator[None]:
+    """SIGTERM: everything is dropped, then the program's own handler is called.
+
+    That handler raises: called at once it would end whichever task runs just then, with an untold exception.
+    """
+    handler = signal.getsignal(signal.SIGTERM)
+    if threading.current_thread() is not threading.main_thread() or not callable(handler):
+        yield
+        return
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    ended = False
+
+    def terminated() -> None:
+        nonlocal ended
+        ended = True
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, terminated)
+    try:
+        yield
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        if ended:
+            handler(signal.SIGTERM, None)
+        raise
+    finally:
+        loop.remove_signal_handler(signal.SIGTERM)
+        signal.signal(signal.SIGTERM, handler)
