@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labtune.cli.document import print_document
-from labtune.cli.options import HERE, JsonOption, LabOption, SetOption, lab_if_any
+from labtune.cli.options import HERE, JsonOption, KeyOption, LabOption, ModelOption, SetOption, lab_if_any
 from labtune.cli.text import printable
 from labtune.errors import UserError
 
@@ -40,15 +40,8 @@ def chat(
         str | None,
         typer.Option("--endpoint", metavar="URL", help="Talk to a served model.", show_default=False),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="The endpoint's model.", show_default="its only one")
-    ] = None,
-    key_env: Annotated[
-        str | None,
-        typer.Option(
-            "--key-env", metavar="NAME", help="Variable with the endpoint's key.", show_default="none"
-        ),
-    ] = None,
+    model: ModelOption = None,
+    key_env: KeyOption = None,
     session: Annotated[
         str | None,
         typer.Option(

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from labtune.cli.document import print_document
-from labtune.cli.options import HERE, JsonOption, LabOption, SetOption
+from labtune.cli.options import HERE, JsonOption, KeyOption, LabOption, ModelOption, SetOption
 from labtune.cli.text import has_colours, printable
 
 if TYPE_CHECKING:
@@ -27,15 +27,8 @@ def doctor(
             "--endpoint", metavar="URL", help="Check a teacher's endpoint instead.", show_default=False
         ),
     ] = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="The endpoint's model.", show_default="its only one")
-    ] = None,
-    key_env: Annotated[
-        str | None,
-        typer.Option(
-            "--key-env", metavar="NAME", help="Variable that holds the API key.", show_default="none"
-        ),
-    ] = None,
+    model: ModelOption = None,
+    key_env: KeyOption = None,
     student: Annotated[
         str | None,
         typer.Option(

@@ -32,6 +32,19 @@ BudgetOption = Annotated[
         show_default=False,
     ),
 ]
+ModelOption = Annotated[
+    str | None,
+    typer.Option("--model", metavar="NAME", help="The endpoint's model.", show_default="its only one"),
+]
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key-env",
+        metavar="NAME",
+        help="Variable that holds the endpoint's API key.",
+        show_default="none",
+    ),
+]
 JsonOption = Annotated[
     bool, typer.Option("--json", help="Print one JSON document on stdout; all else goes to stderr.")
 ]

@@ -1,19 +1,14 @@
-"""Reading safetensors one tensor at a time, without torch: a model larger than memory can be converted.
-
-Source: the format's own description (8 bytes of length, a JSON header, then the tensors' bytes).
-"""
+"""Reading safetensors one tensor at a time, without torch: a model larger than memory can be converted."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from labtune.errors import ModelError
-from labtune.models.weights import read_shapes, weight_files
+from labtune.models.weights import Entry, read_entries, weight_files
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,33 +52,22 @@ def open_weights(folder: Path) -> dict[str, StoredTensor]:
         ModelError: no weights, a shard that the index names is missing, a damaged or truncated file, or
             numbers of a kind that cannot be converted (quantised weights).
     """
-    tensors: dict[str, StoredTensor] = {}
-    for file in weight_files(folder):
-        read_shapes(file)
-        tensors.update(_read_header(file))
-    return tensors
+    return {
+        name: _stored(file, name, entry)
+        for file in weight_files(folder)
+        for name, entry in read_entries(file).items()
+    }
 
 
-def _read_header(file: Path) -> Iterator[tuple[str, StoredTensor]]:
-    with file.open("rb") as stream:
-        length = int.from_bytes(stream.read(8), "little")
-        header = json.loads(stream.read(length))
-    for name, entry in header.items():
-        if name != "__metadata__":
-            yield name, _entry(file, name, entry, 8 + length)
-
-
-def _entry(file: Path, name: str, entry: Any, data: int) -> StoredTensor:
-    dtype, shape = str(entry["dtype"]), tuple(int(side) for side in entry["shape"])
-    start, end = (int(offset) for offset in entry["data_offsets"])
-    if dtype not in _WIDTHS:
+def _stored(file: Path, name: str, entry: Entry) -> StoredTensor:
+    if entry.dtype not in _WIDTHS:
         raise ModelError(
-            f"{name} in {file} is of type {dtype}; only plain weights can be exported",
+            f"{name} in {file} is of type {entry.dtype}; only plain weights can be exported",
             hint="export a model whose weights are not quantised (f32, f16 or bf16)",
         )
-    if not 0 <= start <= end or end - start != math.prod(shape) * _WIDTHS[dtype]:
+    if entry.end - entry.start != math.prod(entry.shape) * _WIDTHS[entry.dtype]:
         raise ModelError(
             f"{file} is damaged: {name} does not fit the place that the header gives it",
             hint="fetch or train the model again",
         )
-    return StoredTensor(file, dtype, shape, data + start)
+    return StoredTensor(file, entry.dtype, entry.shape, entry.start)

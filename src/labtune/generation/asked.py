@@ -7,41 +7,8 @@ from dataclasses import dataclass, replace
 
 from labtune.errors import RequestError
 from labtune.models.journal import request_key
+from labtune.models.usage import Usage
 from labtune.protocols import AsyncChatModel, ChatRequest, Reply
-
-
-@dataclass(slots=True)
-class Usage:
-    """What was asked so far. Tokens and cost count what was sent, not what the journal knew.
-
-    `unpriced` counts replies whose price is not known; `transient` the requests that failed for a reason that
-    may pass (a later run may have more luck).
-    """
-
-    waiting: int = 0
-    requests: int = 0
-    cached: int = 0
-    failed: int = 0
-    transient: int = 0
-    prompt_tokens: int = 0
-    tokens: int = 0
-    cost: float = 0.0
-    currency: str = "USD"
-    unpriced: int = 0
-
-    def add(self, reply: Reply) -> None:
-        """Count a reply."""
-        self.requests += 1
-        if reply.cached:
-            self.cached += 1
-            return
-        self.prompt_tokens += reply.n_prompt_tokens
-        self.tokens += reply.n_tokens
-        if reply.cost is None:
-            self.unpriced += 1
-        else:
-            self.cost += reply.cost
-            self.currency = reply.currency
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +42,7 @@ class AskedModel:
             reply = await self.model.chat(self._own(request))
         except RequestError as error:
             for usage in self.usages:
-                usage.failed += 1
-                usage.transient += error.transient
+                usage.fail(error)
             raise
         finally:
             for usage in self.usages:

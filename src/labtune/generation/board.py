@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from labtune.config.lab import GenerateConfig
-from labtune.generation.asked import Usage
 from labtune.generation.result import LeafResult
+from labtune.models.usage import Usage
 from labtune.types import Emit, Json
 
 PERIOD_S = 0.5

@@ -16,11 +16,12 @@ from typing import Any
 
 from labtune.config.lab import GenerateConfig
 from labtune.errors import LabtuneError
-from labtune.generation.asked import AskedModel, Usage
+from labtune.generation.asked import AskedModel
 from labtune.generation.board import Board, LeafState
 from labtune.generation.flow.pipeline import load_flow
 from labtune.generation.lesson import Lesson
 from labtune.generation.teach import LeafEnd, LeafTeaching, School
+from labtune.models.usage import Usage
 from labtune.protocols import AsyncChatModel, Host
 from labtune.types import Emit, Json, RunContext
 
@@ -153,7 +154,7 @@ class Branches:
             with suppress(LabtuneError):
                 # What happened since the last look.
                 await asyncio.gather(*(self._look(seat) for seat in self._seats))
-                await self._take_account()
+                await self._take_usage()
 
     async def _watch(self, seat: _Seat) -> None:
         with suppress(LabtuneError):
@@ -171,13 +172,13 @@ class Branches:
     async def _count(self) -> None:
         with suppress(LabtuneError):
             while True:
-                await self._take_account()
+                await self._take_usage()
                 await asyncio.sleep(LOOK_S)
 
-    async def _take_account(self) -> None:
-        account = await _answer(self._ledger, "account")
-        for one in fields(account):
-            setattr(self._usage, one.name, getattr(account, one.name))
+    async def _take_usage(self) -> None:
+        usage = await _answer(self._ledger, "usage")
+        for one in fields(usage):
+            setattr(self._usage, one.name, getattr(usage, one.name))
 
     async def _end_when(self, drain: asyncio.Event) -> None:
         await drain.wait()

@@ -15,7 +15,7 @@ from typing import Any
 from labtune.artifact import Curated
 from labtune.config.lab import GenerateConfig
 from labtune.errors import LabtuneError
-from labtune.generation.asked import AskedModel, Usage
+from labtune.generation.asked import AskedModel
 from labtune.generation.board import Board
 from labtune.generation.flow.context import Call, StepRecord
 from labtune.generation.flow.pipeline import FlowPipeline
@@ -24,6 +24,7 @@ from labtune.generation.result import LeafResult
 from labtune.generation.school import Faculty, OpenFaculty, lessons_of
 from labtune.generation.screen import screened
 from labtune.generation.teach import LeafTeaching, School
+from labtune.models.usage import Usage
 from labtune.types import Json, RunContext
 
 _SUMMED = ("target", "rows", "requests", "prompt_tokens", "tokens", "seconds")

@@ -15,7 +15,7 @@ from typing import Protocol
 from labtune.artifact import Curated, content_hash
 from labtune.config.lab import GenerateConfig
 from labtune.errors import BudgetReached, LabtuneError
-from labtune.generation.asked import AskedModel, Usage
+from labtune.generation.asked import AskedModel
 from labtune.generation.board import Board
 from labtune.generation.branch import OpenModels, Syllabus, branch_makers, open_branches
 from labtune.generation.flow.pipeline import FlowPipeline
@@ -24,6 +24,7 @@ from labtune.generation.lexicon import lexicon_hash
 from labtune.generation.outcome import check_floors, outcome, write_results
 from labtune.generation.result import LeafResult, read_result, write_result
 from labtune.generation.teach import TEACHING_VERSION, LeafEnd, LeafTeaching, School
+from labtune.models.usage import Usage
 from labtune.protocols import AsyncChatModel, Host, OpenExecutor
 from labtune.types import Chunk, ExamQuestion, Json, RunContext, StageOutcome, no_events
 

@@ -10,7 +10,7 @@ from labtune.config.lab import GenerateConfig
 from labtune.generation.blocks.phrasing import question_key
 from labtune.generation.lexicon import load_lexicon
 from labtune.generation.result import identify
-from labtune.types import Leaf, Message, Sample
+from labtune.types import Leaf, Message, Sample, SeedExample
 
 
 def held_out_guard(leaf: Leaf) -> Callable[[str], bool]:
@@ -36,21 +36,29 @@ def knowledge_seed_samples(
                 break
             questions.setdefault(_wrapped(example.question.strip(), leaf.language, draw))
         for index, question in enumerate(questions):
-            yield Sample(
-                id=identify(leaf.path, example.id, question),
-                leaf=leaf.path,
-                kind=leaf.kind,
-                language=leaf.language,
-                messages=(Message("user", question), Message("assistant", example.answer)),
-                form="seed" if index == 0 else "seed_variant",
-                length="long",
-                pipeline=pipeline,
-                teacher=teacher,
-                fact=content_hash(leaf.path, example.id)[:16],
-                seed=example.source,
-                contributor=leaf.created_by,
-                license=leaf.attribution.license,
-            )
+            form = "seed" if index == 0 else "seed_variant"
+            yield seed_sample(leaf, example, question, form=form, teacher=teacher, pipeline=pipeline)
+
+
+def seed_sample(
+    leaf: Leaf, example: SeedExample, content: str, *, form: str, teacher: str, pipeline: str
+) -> Sample:
+    """A human example as a sample, asked with `content`; teacher and pipeline are names for the lineage."""
+    return Sample(
+        id=identify(leaf.path, example.id, content),
+        leaf=leaf.path,
+        kind=leaf.kind,
+        language=leaf.language,
+        messages=(Message("user", content), Message("assistant", example.answer)),
+        form=form,
+        length="long",
+        pipeline=pipeline,
+        teacher=teacher,
+        fact=content_hash(leaf.path, example.id)[:16],
+        seed=example.source,
+        contributor=leaf.created_by,
+        license=leaf.attribution.license,
+    )
 
 
 def _wrapped(question: str, language: str, draw: random.Random) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from labtune.artifact import content_hash
 from labtune.generation.lexicon import load_lexicon
-from labtune.generation.result import identify
-from labtune.types import Leaf, Message, Sample, SeedExample
+from labtune.generation.seeds import seed_sample
+from labtune.types import Leaf, Sample, SeedExample
 
 _TRIES = 20
 
@@ -28,7 +28,8 @@ def skill_samples(leaf: Leaf, *, variants: int, seed: int, teacher: str, pipelin
             continue
         draw = random.Random(content_hash(seed, leaf.path, example.id))
         seen = {_content(example, example.question, True)}
-        yield _sample(leaf, example, _content(example, example.question, True), "seed", teacher, pipeline)
+        content = _content(example, example.question, True)
+        yield seed_sample(leaf, example, content, form="seed", teacher=teacher, pipeline=pipeline)
         for _ in range(variants * _TRIES):
             if len(seen) > variants:
                 break
@@ -36,7 +37,8 @@ def skill_samples(leaf: Leaf, *, variants: int, seed: int, teacher: str, pipelin
             if content in seen:
                 continue
             seen.add(content)
-            yield _sample(leaf, example, content, "instruction_variant", teacher, pipeline)
+            form = "instruction_variant"
+            yield seed_sample(leaf, example, content, form=form, teacher=teacher, pipeline=pipeline)
 
 
 def _content(example: SeedExample, question: str, context_first: bool) -> str:
@@ -65,21 +67,3 @@ def _reword(question: str, language: str, draw: random.Random) -> str:
         return text
     lowered = text[0].lower() + text[1:] if text[1:2].islower() else text
     return wrapper.format(q=lowered, Q=text)
-
-
-def _sample(leaf: Leaf, example: SeedExample, content: str, form: str, teacher: str, pipeline: str) -> Sample:
-    return Sample(
-        id=identify(leaf.path, example.id, content),
-        leaf=leaf.path,
-        kind=leaf.kind,
-        language=leaf.language,
-        messages=(Message("user", content), Message("assistant", example.answer)),
-        form=form,
-        length="long",
-        pipeline=pipeline,
-        teacher=teacher,
-        fact=content_hash(leaf.path, example.id)[:16],
-        seed=example.source,
-        contributor=leaf.created_by,
-        license=leaf.attribution.license,
-    )

@@ -19,26 +19,8 @@ from labtune.models.endpoint.budget import Budget, Hold, Meter
 from labtune.models.endpoint.prices import Price
 from labtune.models.journal import Journal, entry_of, request_json, request_key
 from labtune.models.journal_file import Entry
+from labtune.models.usage import Usage
 from labtune.protocols import AsyncChatModel, ChatRequest, Host, Reply
-
-
-@dataclass(slots=True)
-class Account:
-    """What all workers together asked, since the ledger was opened.
-
-    Tokens and cost count what was sent. `failed` requests came to nothing, `transient` those of them that may
-    have more luck another time; `unpriced` replies have no known price.
-    """
-
-    requests: int = 0
-    cached: int = 0
-    failed: int = 0
-    transient: int = 0
-    prompt_tokens: int = 0
-    tokens: int = 0
-    cost: float = 0.0
-    currency: str = "USD"
-    unpriced: int = 0
 
 
 @dataclass(slots=True)
@@ -61,7 +43,7 @@ class Ledger:
         """
         self._journal = Journal(path)
         self._meter = Meter(Budget.parse(budget) if budget else None)
-        self._account = Account()
+        self._usage = Usage()
         self._desks: dict[int, _Desk] = {}
         self._claims: dict[str, asyncio.Future[None]] = {}
         self._holds = 0
@@ -110,8 +92,8 @@ class Ledger:
 
     def abandon(self, worker: int, key: str, transient: bool) -> None:
         """Give a claim back: nothing came of it that could be kept."""
-        self._account.failed += transient
-        self._account.transient += transient
+        self._usage.failed += transient
+        self._usage.transient += transient
         self._free(worker, key)
 
     async def reserve(
@@ -133,39 +115,29 @@ class Ledger:
         else:
             self._meter.settle(hold, *used)
 
-    def account(self) -> Account:
-        """What was asked so far."""
-        return replace(self._account)
+    def usage(self) -> Usage:
+        """What all workers together asked, since the ledger was opened."""
+        return replace(self._usage)
 
     def close(self) -> None:
         """Write what is waiting and close the journal."""
         self._journal.close()
 
     def _lookup(self, key: str) -> Reply | None:
-        account = self._account
         try:
             reply = self._journal.lookup(key)
-        except RequestError:
-            account.failed += 1
+        except RequestError as error:
+            self._usage.fail(error)
             raise
         if reply is not None:
-            account.requests += 1
-            account.cached += 1
+            self._usage.add(reply)
         return reply
 
     def _count(self, entry: Entry) -> None:
-        account, reply = self._account, entry.reply
         if entry.error is not None:
-            account.failed += 1
-            return
-        account.requests += 1
-        account.prompt_tokens += reply.n_prompt_tokens
-        account.tokens += reply.n_tokens
-        if reply.cost is None:
-            account.unpriced += 1
+            self._usage.failed += 1
         else:
-            account.cost += reply.cost
-            account.currency = reply.currency
+            self._usage.add(entry.reply)
 
     def _desk(self, worker: int) -> _Desk:
         return self._desks.setdefault(worker, _Desk())

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,18 @@ def weight_files(folder: Path) -> list[Path]:
     return [folder / name for name in names]
 
 
-def read_shapes(file: Path) -> Shapes:
-    """Shape of each tensor of a safetensors file.
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """What a header says of one tensor; it lies at bytes `start` to `end` of the file."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    start: int
+    end: int
+
+
+def read_entries(file: Path) -> dict[str, Entry]:
+    """What a safetensors file says of its tensors, by their names.
 
     Raises:
         ModelError: the file is cut off, too long, or not in this format.
@@ -88,14 +99,27 @@ def read_shapes(file: Path) -> Shapes:
             raise _damaged(file, "its header does not fit into it")
         try:
             header = json.loads(stream.read(length))
-            entries = {name: entry for name, entry in header.items() if name != "__metadata__"}
-            shapes = {name: tuple(int(side) for side in entry["shape"]) for name, entry in entries.items()}
-            end = max((int(entry["data_offsets"][1]) for entry in entries.values()), default=0)
+            entries = {
+                name: _entry(told, 8 + length) for name, told in header.items() if name != "__metadata__"
+            }
         except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
             raise _damaged(file, "its header is not one of safetensors") from error
-    if 8 + length + end != size:
-        raise _damaged(file, f"its header speaks of {8 + length + end:,} bytes, and it has {size:,}")
-    return shapes
+    end = max((entry.end for entry in entries.values()), default=8 + length)
+    if end != size:
+        raise _damaged(file, f"its header speaks of {end:,} bytes, and it has {size:,}")
+    return entries
+
+
+def _entry(told: Any, data: int) -> Entry:
+    start, end = (data + int(offset) for offset in told["data_offsets"])
+    if not data <= start <= end:
+        raise ValueError("a tensor outside of the data")
+    return Entry(str(told["dtype"]), tuple(int(side) for side in told["shape"]), start, end)
+
+
+def read_shapes(file: Path) -> Shapes:
+    """Shape of each tensor of a safetensors file. Raises as `read_entries` does."""
+    return {name: entry.shape for name, entry in read_entries(file).items()}
 
 
 def read_object(file: Path) -> dict[str, Any]:

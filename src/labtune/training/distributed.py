@@ -6,8 +6,7 @@ file) it shares. Each optimiser step trains the packs that one process would tra
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 
@@ -16,9 +15,8 @@ from torch import distributed
 from torch.distributed.tensor import DTensor
 
 from labtune.config.lab import TrainConfig
-from labtune.errors import ConfigError, TrainingError
+from labtune.errors import ConfigError
 from labtune.training.packing import Pack
-from labtune.training.shortage import is_out_of_memory
 
 T = TypeVar("T")
 P = ParamSpec("P")
@@ -160,20 +158,6 @@ def process_settings(us: Gang) -> dict[str, Any]:
         # Resume points hold whole tensors, so that any number of processes can go on from them.
         settings |= {"fsdp": True, "fsdp_config": {"version": 2, "state_dict_type": "FULL_STATE_DICT"}}
     return settings
-
-
-@contextmanager
-def out_of_memory_in(us: Gang) -> Iterator[None]:
-    """Within, say plainly when memory runs out in one process of several."""
-    try:
-        yield
-    except (RuntimeError, MemoryError) as error:
-        if not is_out_of_memory(error):
-            raise
-        raise TrainingError(
-            f"memory ran out in process {us.rank + 1} of {us.size} that tune together",
-            hint="engine.sharding: fsdp, train.gradient_checkpointing: true, or a lower train.max_length",
-        ) from error
 
 
 def whole_model(model: Any, build: Callable[[dict[str, torch.Tensor]], Any], us: Gang) -> Any:

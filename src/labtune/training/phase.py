@@ -88,7 +88,7 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
     )
     trainer.add_callback(_Steps(trainer, plan, work))
     work.progress.begin_phase(plan, start)
-    with no_warnings(), told_plainly(plan.name):
+    with no_warnings(), told_plainly(f"phase {plan.name}, outside of the forward and backward pass"):
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     best = _best(work.journal, plan.name, work.config.tolerance)
     assert best is not None, "every phase ends with an evaluation"

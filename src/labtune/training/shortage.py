@@ -31,6 +31,7 @@ _ONEDNN_SAYS = "could not create a primitive"
 
 
 _LESS = "choose a method that needs less (labtune doctor --student shows which)"
+_KEPT = f"{_LESS}; what was trained is kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,17 +152,14 @@ class Portions:
 
 
 @contextmanager
-def told_plainly(phase: str) -> Iterator[None]:
+def told_plainly(where: str, hint: str = "") -> Iterator[None]:
     """Within, running out of memory where no smaller part helps becomes one sentence."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(
-            f"memory ran out in phase {phase}, outside of the forward and backward pass",
-            hint=f"{_LESS}; what was trained is kept, and the same command goes on from there",
-        ) from error
+        raise TrainingError(f"memory ran out in {where}", hint=hint or _KEPT) from error
 
 
 def _random_states() -> list[torch.Tensor]:

@@ -21,7 +21,7 @@ from trl import SFTConfig, SFTTrainer
 from labtune.config.lab import TrainConfig
 from labtune.models.quiet import no_warnings
 from labtune.training.checkpoints import mark_complete, step_of
-from labtune.training.distributed import ALONE, Gang, deal, out_of_memory_in, process_settings
+from labtune.training.distributed import ALONE, Gang, deal, process_settings
 from labtune.training.loss import PackedLoss
 from labtune.training.methods.method import Method
 from labtune.training.methods.weights import load_weights_into, save_weights
@@ -30,9 +30,10 @@ from labtune.training.packing import PackCollator
 from labtune.training.plan import PhasePlan
 from labtune.training.replicas import Replicas
 from labtune.training.rows import IGNORED
-from labtune.training.shortage import Portion, Portions
+from labtune.training.shortage import Portion, Portions, told_plainly
 
 _ROUTING = ("output_router_logits", "router_aux_loss_coef")
+_SMALLER_TOGETHER = "engine.sharding: fsdp, train.gradient_checkpointing: true, or a lower train.max_length"
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
 
@@ -72,7 +73,8 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         """Forward and backward of one micro-batch, in as many parts as memory asks for."""
         if self._us.size > 1:
             # The others wait for this process's gradients: it cannot begin the step again by itself.
-            with out_of_memory_in(self._us):
+            process = f"process {self._us.rank + 1} of {self._us.size} that tune together"
+            with told_plainly(process, hint=_SMALLER_TOGETHER):
                 return self._train_part(model, inputs, num_items_in_batch)
         return self._portions.run(
             self.state.global_step + 1, inputs, lambda part: self._train_part(model, part, num_items_in_batch)

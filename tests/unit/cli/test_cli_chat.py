@@ -12,9 +12,8 @@ from pathlib import Path
 from subprocess import CompletedProcess
 
 import pytest
-from command_line import document, labtune
+from command_line import document, finish_stage, labtune
 
-from labtune.artifact import Manifest, write_manifest
 from labtune.cli.main import run_command
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -30,21 +29,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "labtune.yaml").write_text(f"student: {folder / 'student'}\n")
     trained = folder / "runs" / "0001" / "train"
     make_tiny_student(trained / "model", seed=2)
-    manifest = Manifest(
-        stage="train",
-        id="a",
-        key="b",
-        inputs={},
-        config={},
-        seed=1,
-        code_version="0",
-        files={},
-        counts={},
-        summary="",
-        started_at="",
-        seconds=0.0,
-    )
-    write_manifest(trained, manifest)
+    finish_stage(trained, "train")
     return folder
 
 

@@ -18,9 +18,8 @@ from typing import Any
 
 import openai
 import pytest
-from command_line import document, labtune
+from command_line import document, finish_stage, labtune
 
-from labtune.artifact import Manifest, write_manifest
 from labtune.builtin import NANO
 from labtune.cli.main import run_command
 from labtune.export.gguf_file import convert, write_gguf
@@ -29,20 +28,6 @@ from labtune.models.hf import load_tokenizer
 
 FRANCE = "What is the capital of France?"
 PARIS = "The capital of France is Paris."
-MANIFEST = Manifest(
-    stage="train",
-    id="a",
-    key="b",
-    inputs={},
-    config={},
-    seed=1,
-    code_version="0",
-    files={},
-    counts={},
-    summary="",
-    started_at="",
-    seconds=0.0,
-)
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +39,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
     trained = folder / "runs" / "0001" / "train"
     trained.mkdir(parents=True)
     (trained / "model").symlink_to(NANO)
-    write_manifest(trained, MANIFEST)
+    finish_stage(trained, "train")
     write_gguf(
         convert(NANO, load_tokenizer(NANO), name="nano", kind=number_format("bf16")), folder / "nano.gguf"
     )

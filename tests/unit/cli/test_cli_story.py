@@ -7,9 +7,10 @@ import json
 from pathlib import Path
 
 import pytest
+from command_line import finish_stage
 from rich.console import Console
 
-from labtune.artifact import Manifest, write_json, write_jsonl, write_manifest
+from labtune.artifact import write_json, write_jsonl
 from labtune.cli.live import View
 from labtune.cli.result import Result, pick_answers
 from labtune.cli.story import Story, spread
@@ -27,24 +28,6 @@ SCORES = {
 }
 
 
-def finish(run: Path, stage: str, summary: str) -> None:
-    manifest = Manifest(
-        stage=stage,
-        id="i",
-        key="k",
-        inputs={},
-        config={},
-        seed=1,
-        code_version="0",
-        files={},
-        counts={"rows": 3},
-        summary=summary,
-        started_at="",
-        seconds=1.5,
-    )
-    write_manifest(run / stage, manifest)
-
-
 def answer(number: int, split: str = "test") -> dict[str, object]:
     return {
         "split": split,
@@ -60,7 +43,7 @@ def lab(tmp_path: Path) -> Lab:
     (tmp_path / "labtune.yaml").write_text("")
     run = tmp_path / "runs" / "0001"
     for stage in ("curate", "generate", "mix", "train", "evaluate"):
-        finish(run, stage, f"{stage} did it")
+        finish_stage(run / stage, stage, summary=f"{stage} did it", rows=3, seconds=1.5)
     write_jsonl(
         run / "generate" / "samples.jsonl",
         [

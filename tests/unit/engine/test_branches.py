@@ -167,7 +167,7 @@ def test_two_workers_ask_the_same_once_and_a_lost_workers_question_is_asked_agai
         replies = await asyncio.gather(*both)
         assert model.asked == 1
         assert [(reply.text, reply.cached) for reply in replies] == [("HELLO", False), ("HELLO", True)]
-        assert (ledger.account().requests, ledger.account().cached) == (2, 1)
+        assert (ledger.usage().requests, ledger.usage().cached) == (2, 1)
         # Worker 0 is killed while it asks; worker 1 waits for its answer and then asks itself.
         key = request_key("slow", request("again"))
         assert await ledger.claim(0, key) is None
@@ -196,9 +196,9 @@ def test_what_fails_for_good_is_kept_and_what_may_pass_is_not(tmp_path):
             with pytest.raises(RequestError, match="no use"):
                 await asked.chat(request("hello"))
         await asyncio.sleep(0.01)
-        account = ledger.account()
+        usage = ledger.usage()
         ledger.close()
-        return model.asked, account.failed, account.transient
+        return model.asked, usage.failed, usage.transient
 
     assert asyncio.run(play(RequestError("no use"))) == (1, 2, 0)
     assert asyncio.run(play(Passing("no use"))) == (2, 2, 2)
