@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
 from pathlib import Path
 
@@ -140,13 +139,11 @@ def test_one_adapter_goes_through_all_phases(tiny_student, tmp_path):
     assert files[FILE] < 0.5 * (tiny_student / "model.safetensors").stat().st_size
 
 
-def test_dropout_and_checkpointing_survive_a_kill_bitwise(tiny_student, tmp_path):
+def test_dropout_and_checkpointing_survive_a_kill_bitwise(tiny_student, children, tmp_path):
     dataset = write_dataset(tmp_path / "dataset", PHASES)
     config = method_config("lora", lora={"dropout": 0.2}, gradient_checkpointing=True)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["method_training", "method_server"])
     for name, kill, code in (("whole", None, 0), ("again", 10, -signal.SIGKILL), ("again", None, 0)):
-        child = context.Process(
+        child = children.Process(
             target=run_method, args=(dataset, tiny_student, tmp_path / name, config, kill)
         )
         child.start()

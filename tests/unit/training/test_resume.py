@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import shutil
 import signal
 from pathlib import Path
@@ -32,14 +31,6 @@ KILLS = {
 @pytest.fixture(scope="module")
 def dataset(tmp_path_factory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("dataset"), PHASES)
-
-
-@pytest.fixture(scope="module")
-def children():
-    """Processes forked from a server that has the libraries loaded but has computed nothing yet."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["tiny_training", "labtune.training.phase"])
-    return context
 
 
 @pytest.fixture(scope="module")

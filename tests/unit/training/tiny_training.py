@@ -38,6 +38,11 @@ def score(model) -> float:
     return 2.718281828 ** model.loglikelihoods([PROBE], ["sky sky"])[0]
 
 
+def has_loaded(module: str) -> bool:
+    """Whether this process has `module` in memory."""
+    return module in sys.modules
+
+
 def run_training(
     dataset: Path, student: Path, out: Path, *, emit=lambda _event, _fields: None
 ) -> StageOutcome:

@@ -1,4 +1,4 @@
-"""What the server loads that children of the method tests are forked from. Nothing is computed here."""
+"""What the server loads that child processes are forked from. Nothing is computed here."""
 
 from __future__ import annotations
 
