@@ -17,7 +17,7 @@ from tests.unit.cli.small_lab import write_lab
 from tests.unit.engine.worker_code import Counter, refuse, square, square_or_die
 from tests.unit.tiny_model import make_tiny_student
 
-from labtune.artifact import read_manifest
+from labtune.artifact import read_json, read_manifest
 from labtune.config.engine import EngineConfig
 from labtune.engine.engines import open_engine
 from labtune.engine.ray import address_of, worker_shape
@@ -245,3 +245,46 @@ def question(number: int) -> ExamQuestion:
     return ExamQuestion(
         str(number), "knowledge/tiny", text, "It has 42 pumps.", "test", Source("q", 1), "exam"
     )
+
+
+WHOLE = {
+    "generate": {"phrasings": 6, "skill_variants": 2},
+    "mix": {"replay": False},
+    "train": {
+        "learning_rate": 2e-3,
+        "batch_tokens": 640,
+        "max_length": 256,
+        "max_tokens": 6000,
+        "evaluations": 1,
+        "precision": "fp32",
+        "replicas": 1,
+    },
+    "evaluate": {"max_new_tokens": 8, "retention_floor": 0},
+}
+
+
+def losses(run: Path) -> list[tuple[str, int, float]]:
+    """Of each training step: phase, number, loss."""
+    lines = [json.loads(line) for line in (run / "train" / "journal.jsonl").read_text().splitlines()]
+    return [(one["phase"], one["step"], one["loss"]) for one in lines if one["event"] == "step"]
+
+
+def test_one_lab_file_runs_whole_here_and_on_workers_to_the_same_data_losses_and_scores(tmp_path):
+    student = make_tiny_student(tmp_path / "student")
+    settings = json.dumps({**WHOLE, "student": str(student)})
+    runs = []
+    for name, overrides in (("here", []), ("there", [TWO])):
+        report = run_lab(Lab.open(write_lab(tmp_path / name, 2, settings), overrides=overrides))
+        assert [stage.state for stage in report.stages] == ["done"] * 5
+        runs.append(report.run_dir)
+    here, there = runs
+    for stage in ("curate", "generate", "mix"):
+        assert read_manifest(here / stage).id == read_manifest(there / stage).id, stage
+    assert len(losses(here)) >= 2
+    for (*step, loss), (*other, found) in zip(losses(here), losses(there), strict=True):
+        assert step == other
+        assert found == pytest.approx(loss, abs=1e-6)
+    scores = [read_json(run / "evaluate" / "scores.json") for run in runs]
+    assert scores[0]["total"]["tuned"]["n"] == scores[1]["total"]["tuned"]["n"] > 0
+    assert scores[0]["total"]["tuned"]["f1"] == pytest.approx(scores[1]["total"]["tuned"]["f1"], abs=0.02)
+    assert scores[0]["retention"]["base"] == scores[1]["retention"]["base"]
