@@ -7,9 +7,9 @@
 One lab for each seed; its stages are shared by the arms as far as their inputs are equal. A run that the JSON
 already holds is not done again, so an interrupted series goes on. Exam = share of the test questions right
 (typed answers), retention = general exam tuned / base. Full tuning has the profile's settings, which are
-chosen for it; LoRA and OSFT differ in the settings of METHODS, and after a pilot they have the lowest rate whose
-development score is within NEAR of the best (of two that learn alike, the lower one forgets less). About 4
-minutes a run on two idle cores; OSFT takes twice as long.
+chosen for it; LoRA and OSFT differ in the settings of METHODS, and after a pilot they have the lowest rate
+whose development score is within NEAR of the best (of two that learn alike, the lower one forgets less). About
+4 minutes a run on two idle cores; OSFT takes twice as long.
 """
 
 from __future__ import annotations
@@ -164,7 +164,9 @@ def _wanted(
 
 def _best_rate(rows: Sequence[Mapping[str, Any]], method: str) -> float | None:
     """The pilot's lowest rate with a development score near the best; None without a pilot."""
-    tried = {row["rate"]: row["development"] for row in rows if row["method"] == method}
+    mine = [row for row in rows if row["method"] == method and row["replay"] == "replay"]
+    first = min((row["seed"] for row in mine), default=0)
+    tried = {row["rate"]: row["development"] for row in mine if row["seed"] == first}
     if len(tried) < 2:
         return None
     return min(rate for rate, score in tried.items() if score >= max(tried.values()) - NEAR)
