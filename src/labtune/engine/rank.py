@@ -43,11 +43,22 @@ def join_gang() -> None:
     """Join the processes that torchrun started, over NCCL for GPUs and Gloo for the rest."""
     import torch
     from torch import distributed
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     has_gpu = torch.cuda.is_available()
     if has_gpu:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
-    distributed.init_process_group(GPU_BACKEND if has_gpu else "gloo", timeout=PATIENCE)
+    store, rank, size = next(rendezvous("env://", timeout=PATIENCE))
+    # torchrun's agent keeps one store for all attempts, in which the addresses of lost processes still stand.
+    attempt = os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")
+    distributed.init_process_group(
+        GPU_BACKEND if has_gpu else "gloo",
+        store=PrefixStore(f"attempt-{attempt}", store),
+        rank=rank,
+        world_size=size,
+        timeout=PATIENCE,
+    )
 
 
 def main() -> None:

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import cast
 
+from labtune.artifact import read_json, write_json
 from labtune.config.lab import TrainConfig
 from labtune.training.anatomy import Anatomy, read_anatomy
 from labtune.training.fit import Fit, Shape, fit, refusal
@@ -136,10 +137,29 @@ def tell_shortage(emit: Emit, phase: str) -> Callable[[Portion], None]:
     return tell
 
 
-def note_shortage(journal: Journal, phase: str, now: Portion | None) -> None:
+def note_shortage(journal: Journal, phase: str, now: Portion) -> None:
     """Write down, at the end of a step in which memory ran out, what is in force since."""
-    if now is not None:
-        journal.append(SHORTAGE, phase=phase, step=now.step, parts=now.parts, checkpointing=now.checkpointing)
+    journal.append(SHORTAGE, phase=phase, step=now.step, parts=now.parts, checkpointing=now.checkpointing)
+
+
+def leave_word(root: Path, phase: str, now: Portion) -> None:
+    """Say what shall be in force when the processes that tune together begin anew."""
+    write_json(_word(root, phase), asdict(now))
+
+
+def word_left(root: Path, phase: str) -> Portion | None:
+    """What one of several processes said before it ran out of memory and all began anew."""
+    path = _word(root, phase)
+    return Portion(**read_json(path)) if path.exists() else None
+
+
+def drop_word(root: Path, phase: str) -> None:
+    """Forget it, now that the journal knows."""
+    _word(root, phase).unlink(missing_ok=True)
+
+
+def _word(root: Path, phase: str) -> Path:
+    return root / f"{phase}.shortage.json"
 
 
 def divided(plan: PhasePlan, parts: int) -> PhasePlan:

@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,12 +20,21 @@ from labtune.models.hf import HfChatModel
 from labtune.models.quiet import no_warnings
 from labtune.training import checkpoints
 from labtune.training.distributed import Gang, whole_model
-from labtune.training.fitting import Chosen, begin_phase, divided, note_shortage, tell_shortage
+from labtune.training.fitting import (
+    Chosen,
+    begin_phase,
+    divided,
+    drop_word,
+    leave_word,
+    note_shortage,
+    tell_shortage,
+    word_left,
+)
 from labtune.training.journal import Journal
 from labtune.training.methods.method import Method
 from labtune.training.plan import PhasePlan
 from labtune.training.progress import Progress
-from labtune.training.shortage import told_plainly
+from labtune.training.shortage import Portion, told_plainly
 from labtune.training.trainer import PhaseTrainer, Student, make_trainer
 from labtune.types import Emit
 
@@ -76,19 +85,17 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
     resume = work.us.by_the_first(checkpoints.latest_resume_point, folder)
     start = checkpoints.step_of(resume) if resume else 0
     history = begin_phase(plan, start, work.fits, work.journal, work.emit)
+    word = work.us.by_the_first(word_left, work.root, plan.name) if work.us.size > 1 else None
     if work.us.size > 1:
-        plan, history = divided(plan, history[-1].parts), [replace(history[-1], step=1, parts=1)]
+        history += [word] if word is not None else []
+        plan = divided(plan, history[-1].parts)
     work.journal.append("phase", phase=plan.name, steps=plan.steps, evaluations=list(plan.evaluations))
     work.emit("train.phase", {"phase": plan.name, "status": "started", "step": start, "steps": plan.steps})
     trainer = make_trainer(student, plan, config=work.config, folder=folder, seed=work.seed, us=work.us)
-    trainer.divide(
-        history,
-        may_recompute=work.config.gradient_checkpointing is None,
-        tell=tell_shortage(work.emit, plan.name),
-    )
+    _divide(trainer, plan.name, history, word, work)
     trainer.add_callback(_Steps(trainer, plan, work))
     work.progress.begin_phase(plan, start)
-    with no_warnings(), told_plainly(f"phase {plan.name}, outside of the forward and backward pass"):
+    with no_warnings(), told_plainly(plan.name):
         trainer.train(resume_from_checkpoint=str(resume) if resume else None)
     best = _best(work.journal, plan.name, work.config.tolerance)
     assert best is not None, "every phase ends with an evaluation"
@@ -98,6 +105,24 @@ def run_phase(student: Student, plan: PhasePlan, work: PhaseWork) -> Path:
     )
     work.emit("train.phase", {"phase": plan.name, "status": "done", "step": step, "score": score})
     return checkpoints.best_folder(work.root, plan.name, step)
+
+
+def _divide(
+    trainer: PhaseTrainer, phase: str, history: Sequence[Portion], word: Portion | None, work: PhaseWork
+) -> None:
+    may_recompute = work.config.gradient_checkpointing is None
+    tell = tell_shortage(work.emit, phase)
+    if work.us.size == 1:
+        trainer.divide(history, may_recompute=may_recompute, tell=tell)
+        return
+    if word is not None:
+        tell(word)
+    trainer.divide_in_gang(
+        history[-1],
+        since=word is not None,
+        may_recompute=may_recompute,
+        leave_word=lambda now: leave_word(work.root, phase, now),
+    )
 
 
 class _Steps(TrainerCallback):  # type: ignore[misc]
@@ -116,7 +141,10 @@ class _Steps(TrainerCallback):  # type: ignore[misc]
         rows = [row for rows in packs for row in rows]
         work.progress.step([self._lengths[row] for row in rows], sum(self._trained[row] for row in rows))
         self._note_loss(step)
-        note_shortage(work.journal, plan.name, self._trainer.shortage())
+        shortage = self._trainer.shortage()
+        if shortage is not None:
+            note_shortage(work.journal, plan.name, shortage)
+            self._us.by_the_first(drop_word, work.root, plan.name)
         control.should_save = step % work.config.save_steps == 0 and step < plan.steps
         if control.should_save or step in plan.evaluations or step % REPORT_STEPS == 0:
             self._report(step)

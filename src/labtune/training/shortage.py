@@ -31,7 +31,6 @@ _ONEDNN_SAYS = "could not create a primitive"
 
 
 _LESS = "choose a method that needs less (labtune doctor --student shows which)"
-_KEPT = f"{_LESS}; what was trained is kept, and the same command goes on from there"
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,12 +135,8 @@ class Portions:
             self._recomputes = True
 
     def _shrink(self, rows: int) -> None:
-        now = self.now
-        if now.parts < rows:
-            fresh = Portion(self._step, min(rows, now.parts * 2), now.checkpointing)
-        elif self._may_recompute and not now.checkpointing:
-            fresh = Portion(self._step, now.parts, True)
-        else:
+        fresh = _smaller(self.now, self._step, rows, self._may_recompute)
+        if fresh is None:
             raise TrainingError(
                 f"memory ran out in step {self._step} with a single row at a time",
                 hint=f"lower train.max_length, or {_LESS}",
@@ -151,15 +146,85 @@ class Portions:
         self._tell(fresh)
 
 
+class BeginAnew(Exception):
+    """Ends one of several processes, so that their engine starts all of them again."""
+
+
+class GangPortions:
+    """What `Portions` is for one process, for several that tune together.
+
+    One of them cannot begin a step again by itself: the others wait for its gradients. It leaves word and
+    fails, and all of them begin anew at the last resume point with smaller micro-batches.
+
+    Args:
+        now: what is in force.
+        since: whether that is so because of a word that was left, until its step is done.
+        packs: packs of a micro-batch of one process, which cannot be divided further than that.
+        may_recompute: whether activations may be computed again when parts cannot be smaller.
+        leave_word: is called with what shall be in force from then on.
+    """
+
+    def __init__(
+        self,
+        now: Portion,
+        *,
+        since: bool,
+        packs: int,
+        may_recompute: bool,
+        leave_word: Callable[[Portion], None],
+    ) -> None:
+        self._now, self._since = now, since
+        self._packs, self._may_recompute = packs, may_recompute
+        self._leave_word = leave_word
+        self._step = 0
+
+    def run(self, step: int, batch: Batch, backward: Callable[[Batch], torch.Tensor]) -> torch.Tensor:
+        """Loss of one micro-batch of optimiser step `step`; its gradients are added to the student's.
+
+        Raises:
+            TrainingError: memory does not suffice for a single pack.
+            BeginAnew: it does not suffice for so many; word is left.
+        """
+        self._step = step
+        try:
+            return backward(batch)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error):
+                raise
+            most = self._now.parts * self._packs
+            fresh = _smaller(self._now, step, most, self._may_recompute)
+            if fresh is None:
+                raise TrainingError(
+                    f"memory ran out in step {step} with a single pack at a time in each process",
+                    hint=f"engine.sharding: fsdp, a lower train.max_length, or {_LESS}",
+                ) from error
+            self._leave_word(fresh)
+            raise BeginAnew(f"memory ran out in step {step}") from error
+
+    def news(self) -> Portion | None:
+        """What is in force since a shortage in the present step; None when there was none."""
+        return self._now if self._since and self._now.step == self._step else None
+
+
+def _smaller(now: Portion, step: int, most: int, may_recompute: bool) -> Portion | None:
+    """What needs less memory than `now`: twice as many parts, at most `most`; None when nothing does."""
+    if now.parts < most:
+        return Portion(step, min(most, now.parts * 2), now.checkpointing)
+    return Portion(step, now.parts, True) if may_recompute and not now.checkpointing else None
+
+
 @contextmanager
-def told_plainly(where: str, hint: str = "") -> Iterator[None]:
+def told_plainly(phase: str) -> Iterator[None]:
     """Within, running out of memory where no smaller part helps becomes one sentence."""
     try:
         yield
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
-        raise TrainingError(f"memory ran out in {where}", hint=hint or _KEPT) from error
+        raise TrainingError(
+            f"memory ran out in phase {phase}, outside of the forward and backward pass",
+            hint=f"{_LESS}; what was trained is kept, and the same command goes on from there",
+        ) from error
 
 
 def _random_states() -> list[torch.Tensor]:

@@ -30,10 +30,9 @@ from labtune.training.packing import PackCollator
 from labtune.training.plan import PhasePlan
 from labtune.training.replicas import Replicas
 from labtune.training.rows import IGNORED
-from labtune.training.shortage import Portion, Portions, told_plainly
+from labtune.training.shortage import GangPortions, Portion, Portions
 
 _ROUTING = ("output_router_logits", "router_aux_loss_coef")
-_SMALLER_TOGETHER = "engine.sharding: fsdp, train.gradient_checkpointing: true, or a lower train.max_length"
 _SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
 
@@ -71,11 +70,6 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
         num_items_in_batch: torch.Tensor | int | None = None,
     ) -> torch.Tensor:
         """Forward and backward of one micro-batch, in as many parts as memory asks for."""
-        if self._us.size > 1:
-            # The others wait for this process's gradients: it cannot begin the step again by itself.
-            process = f"process {self._us.rank + 1} of {self._us.size} that tune together"
-            with told_plainly(process, hint=_SMALLER_TOGETHER):
-                return self._train_part(model, inputs, num_items_in_batch)
         return self._portions.run(
             self.state.global_step + 1, inputs, lambda part: self._train_part(model, part, num_items_in_batch)
         )
@@ -94,7 +88,7 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
             may_recompute: whether activations may be computed again when parts cannot be smaller.
             tell: is called at each shortage.
         """
-        self._portions = Portions(
+        self._portions: Portions | GangPortions = Portions(
             history,
             recompute=self._replicas.checkpoint
             if self._replicas
@@ -103,9 +97,20 @@ class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
             forget=self._forget,
             tell=tell,
         )
-        if self._us.size > 1 and history[-1].checkpointing:
-            # Processes that tune together do not go through the parts, which would see to it.
+
+    def divide_in_gang(
+        self, now: Portion, *, since: bool, may_recompute: bool, leave_word: Callable[[Portion], None]
+    ) -> None:
+        """Train micro-batches of several processes as they were dealt out; see `GangPortions`."""
+        if now.checkpointing:
             self.model.activation_checkpointing_enable()
+        self._portions = GangPortions(
+            now,
+            since=since,
+            packs=self.args.per_device_train_batch_size,
+            may_recompute=may_recompute,
+            leave_word=leave_word,
+        )
 
     def shortage(self) -> Portion | None:
         """What is in force since memory ran out in the step just done; None when it did not."""

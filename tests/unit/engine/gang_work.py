@@ -40,18 +40,21 @@ def score(model: Any) -> float:
 def work(job: str) -> None:
     """The trainings that the file names, one after the other: {name: sharding}.
 
-    With `kill_at`, the last process dies once, in that step of the first phase.
+    With `kill_at`, the last process dies once, in that step of the first phase. With `room`, it has memory
+    for so many tokens at once.
     """
     told = read_json(Path(job))
     place = Path(told["place"])
     if told.get("kill_at") and not first_of_all():
         _die_at(place / "killed", int(told["kill_at"]))
+    if told.get("room") and not first_of_all():
+        _have_room_for(int(told["room"]))
     for name, sharding in told["trainings"].items():
         train(
-            Dataset(place / "dataset"),
+            Dataset(place / told.get("dataset", "dataset")),
             config=CONFIG,
             run=RunContext(place / name, place / "cache"),
-            student=place / "student",
+            student=place / told.get("student", "student"),
             select=score,
             sharding=sharding,
         )
@@ -80,3 +83,14 @@ def _die_at(marker: Path, step: int) -> None:
         return _own(self, args, state, control)
 
     CallbackHandler.on_step_end = on_step_end
+
+
+def _have_room_for(tokens: int) -> None:
+    """Let this process's models fail as CUDA's allocator does when more tokens are embedded at once."""
+    import torch
+
+    def check(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        if isinstance(module, torch.nn.Embedding) and inputs[0].numel() > tokens:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+
+    torch.nn.modules.module.register_module_forward_pre_hook(check)

@@ -14,6 +14,7 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file
+from tests.families import make_family
 from tests.unit.engine.gang_work import CONFIG, PHASES, work
 from tests.unit.tiny_model import make_tiny_student, write_dataset
 
@@ -79,6 +80,7 @@ def assert_same_training(out: Path, alone: Path) -> None:
 @pytest.mark.ray
 def test_two_workers_give_the_losses_of_one_whole_or_sharing_out_though_one_is_killed(place, alone, tmp_path):
     pytest.importorskip("ray")
+    (place / "killed").unlink(missing_ok=True)
     with open_engine(EngineConfig(kind="ray", workers=2, restarts=3), Site(tmp_path)) as engine:
         engine.launch(TARGET, job(place, "two", {"ddp": "ddp", "fsdp": "fsdp"}, kill_at=3))
     assert (place / "killed").exists()
@@ -86,6 +88,26 @@ def test_two_workers_give_the_losses_of_one_whole_or_sharing_out_though_one_is_k
     for name in ("ddp", "fsdp"):
         assert_same_training(place / name, alone)
     assert HfChatModel.load(place / "fsdp" / "model", name="tuned", device="cpu").context_length == 256
+
+
+def test_torchruns_gang_begins_anew_when_memory_runs_out_and_when_one_is_killed(place, tmp_path):
+    # A student that transformers' own code computes, so that its tokens can be counted as they come.
+    make_family("qwen3", place / "plain")
+    write_dataset(place / "short", {"skills": PHASES["skills"]})
+    inputs = {"student": "plain", "dataset": "short"}
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    work(job(place, "roomy", {"roomy": "ddp"}, **inputs))
+    torch.set_num_threads(threads)
+    (place / "killed").unlink(missing_ok=True)
+    with open_engine(EngineConfig(kind="torchrun", processes=2), Site(tmp_path)) as engine:
+        engine.launch(TARGET, job(place, "narrow", {"narrow": "ddp"}, room=200, kill_at=3, **inputs))
+    assert (place / "killed").exists()
+    assert len(events(place / "narrow", "resumed")) == 2
+    assert events(place / "roomy", "out_of_memory") == []
+    (shortage,) = events(place / "narrow", "out_of_memory")
+    assert (shortage["phase"], shortage["step"], shortage["parts"]) == ("skills", 1, 2)
+    assert_same_training(place / "narrow", place / "roomy")
 
 
 def test_torchrun_joins_processes_and_brings_their_errors_home(tmp_path):
