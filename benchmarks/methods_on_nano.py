@@ -89,7 +89,12 @@ def table(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def figure(rows: Sequence[Mapping[str, Any]]) -> str:
-    """Exam (up) against retention (right): a dot a run, a ring a mean; filled with replay, hollow without."""
+    """Exam (up) against retention (right): a dot a run, a ring a mean; filled with replay, hollow without.
+
+    A pilot's other rates, which were not tried without replay, are left out.
+    """
+    chosen = {(row["method"], row["rate"]) for row in rows if row["replay"] == "no replay"}
+    rows = [row for row in rows if not chosen or (row["method"], row["rate"]) in chosen]
     width, height, left, bottom, top, right = 760, 460, 60, 400, 40, 600
     lowest = min([0.5, *(row["retention"] for row in rows)])
     low = int(lowest * 10) / 10
