@@ -261,10 +261,10 @@ class TrainConfig(Section):
     warmup_share: float = Field(
         0.03, ge=0, lt=1, description="Share of a phase's steps with rising learning rate."
     )
-    schedule: Literal["constant", "cosine", "linear", "falling"] = Field(
+    schedule: Literal["constant", "cosine", "linear"] = Field(
         "constant",
-        description="Learning rate after the warm-up of each phase. falling: in one line over all phases; "
-        "cosine, linear: in each; constant: in the last alone (LAB: no decay between phases).",
+        description="Learning rate after the "
+        "warm-up; the last phase always decays (LAB: no decay between phases).",
     )
     epochs_short: float = Field(4.0, gt=0, description="Passes over the knowledge phase with short answers.")
     epochs_long: float = Field(4.0, gt=0, description="Passes over the knowledge phase with long answers.")

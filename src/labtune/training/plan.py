@@ -32,8 +32,6 @@ class PhasePlan:
     evaluations: tuple[int, ...]
     decays: bool
     alike: bool = False
-    span: tuple[float, float] = (0.0, 1.0)
-    """Where in the whole training the phase begins and ends, in shares of its tokens."""
 
     @property
     def steps(self) -> int:
@@ -87,9 +85,7 @@ def plan_phases(
     wanted = sum(epochs[name] * size[name] for name in phases)
     factor = min(1.0, config.max_tokens / wanted) if config.max_tokens else 1.0
     plans = []
-    begin = 0.0
     for number, (name, rows) in enumerate(phases.items(), 1):
-        end = begin + epochs[name] * size[name] / max(1.0, wanted)
         width = min(config.max_length, max(PACK_TOKENS, *rows.lengths))
         micro_batch, accumulation = _batch(config.batch_tokens, width)
         packs = plan_passes(
@@ -112,10 +108,8 @@ def plan_phases(
                 evaluations=_evaluations(steps, config.evaluations),
                 decays=number == len(phases),
                 alike=alike,
-                span=(begin, end),
             )
         )
-        begin = end
     return plans
 
 

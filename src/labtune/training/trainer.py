@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader
 from transformers.trainer_callback import PrinterCallback
 from trl import SFTConfig, SFTTrainer
@@ -34,12 +33,7 @@ from labtune.training.rows import IGNORED
 from labtune.training.shortage import GangPortions, Portion, Portions
 
 _ROUTING = ("output_router_logits", "router_aux_loss_coef")
-_SCHEDULES = {
-    "constant": "constant_with_warmup",
-    "cosine": "cosine",
-    "linear": "linear",
-    "falling": "constant_with_warmup",
-}
+_SCHEDULES = {"constant": "constant_with_warmup", "cosine": "cosine", "linear": "linear"}
 
 
 class PhaseTrainer(SFTTrainer):  # type: ignore[misc]
@@ -278,7 +272,7 @@ def make_trainer(
             method=student.method,
             us=us,
             model=student.model,
-            optimizers=(optimizer, _falling(optimizer, plan, config)),
+            optimizers=(optimizer, None),
             args=arguments,
             train_dataset=HfDataset.from_dict({"rows": hand.packs}),
             processing_class=student.tokenizer,
@@ -288,22 +282,6 @@ def make_trainer(
     # Now that the weights lie where they are trained.
     student.method.bind(optimizer, student.model)
     return trainer
-
-
-def _falling(optimizer: torch.optim.Optimizer, plan: PhasePlan, config: TrainConfig) -> LambdaLR | None:
-    """A rate that falls in one line over all phases: each begins, after its warm-up, where the last ended.
-
-    None for the schedules that the Trainer knows.
-    """
-    if config.schedule != "falling":
-        return None
-    begin, end = plan.span
-    warmup = max(1, math.ceil(config.warmup_share * plan.steps))
-
-    def share(step: int) -> float:
-        return max(0.0, 1 - begin - (end - begin) * step / plan.steps) * min(1.0, step / warmup)
-
-    return LambdaLR(optimizer, share)
 
 
 @contextlib.contextmanager

@@ -136,18 +136,6 @@ def test_learning_rate_stays_up_between_phases_and_decays_in_the_last(finished):
     assert rates["skills"][-1] < 0.01 * CONFIG.learning_rate
 
 
-def test_a_falling_rate_goes_on_in_the_next_phase_where_it_was(dataset, tiny_student, tmp_path):
-    changes = {"schedule": "falling", "warmup_share": 0.0, "max_tokens": 6000}
-    start(dataset, tiny_student, tmp_path / "train", lambda _model: 0.5, **changes)
-    ends = {event["phase"]: event["learning_rate"] for event in journal(tmp_path / "train", "step")}
-    short, skills = json.loads((tmp_path / "train" / "metrics.json").read_text())["phases"]
-    share = short["tokens"] / (short["tokens"] + skills["tokens"])
-    assert ends["knowledge-short"] == pytest.approx((1 - share) * CONFIG.learning_rate, rel=0.1)
-    rates = [event["learning_rate"] for event in journal(tmp_path / "train", "step")]
-    assert rates == sorted(rates, reverse=True)
-    assert ends["skills"] == 0
-
-
 def test_a_finished_training_is_not_done_again(finished, dataset, tiny_student):
     out, outcome, _ = finished
     before = (out / "model" / "model.safetensors").stat().st_mtime_ns
