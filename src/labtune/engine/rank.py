@@ -72,6 +72,10 @@ def main() -> None:
         work_in_gang(target, argument, failure)
     finally:
         distributed.destroy_process_group()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # All is written. Threads of the libraries may abort a process that is done, when Python takes them down.
+    os._exit(0)
 
 
 if __name__ == "__main__":
