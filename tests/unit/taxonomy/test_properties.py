@@ -106,7 +106,8 @@ def test_mutated_skills_are_findings_and_mends_are_stable(text: str) -> None:
     assert fix(once, "compositional_skill") == once
     errors = [finding for finding in before.problems.findings if finding.severity == "error"]
     left = [finding for finding in check_text(once).problems.findings if finding.severity == "error"]
-    assert len(left) <= len(errors)
+    # A file that is not YAML is not checked any further: once mended it may show what was hidden.
+    assert any(finding.code.startswith("Y") for finding in errors) or len(left) <= len(errors)
     if before.leaf is not None:
         assert values(once) == values(text)
 
