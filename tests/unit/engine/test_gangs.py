@@ -103,7 +103,7 @@ def test_torchruns_gang_begins_anew_when_memory_runs_out_and_when_one_is_killed(
     with open_engine(EngineConfig(kind="torchrun", processes=2), Site(tmp_path)) as engine:
         engine.launch(TARGET, job(place, "narrow", {"narrow": "ddp"}, room=200, kill_at=3, **inputs))
     assert (place / "killed").exists()
-    assert [event["step"] for event in events(place / "narrow", "resumed")][:2] == [1, 2]
+    assert [event["step"] for event in events(place / "narrow", "resumed")] == [1, 2]
     assert events(place / "roomy", "out_of_memory") == []
     (shortage,) = events(place / "narrow", "out_of_memory")
     assert (shortage["phase"], shortage["step"], shortage["parts"]) == ("skills", 1, 2)

@@ -172,6 +172,15 @@ def test_packed_weights_of_gpt_oss_are_unpacked_exactly(sound, tmp_path):
     assert all(torch.equal(found[name], value) for name, value in wanted.items())
 
 
+@pytest.mark.parametrize("place", [[-8, 0], [8, 0]])
+def test_a_tensor_outside_of_the_data_is_refused(tmp_path, place):
+    header = json.dumps({"a": {"dtype": "F32", "shape": [2], "data_offsets": place}}).encode()
+    file = tmp_path / "model.safetensors"
+    file.write_bytes(len(header).to_bytes(8, "little") + header)
+    with pytest.raises(ModelError, match="its header is not one of safetensors"):
+        read_shapes(file)
+
+
 def test_shapes_are_read_without_the_tensors(sound):
     shapes = read_shapes(sound["llama3"] / "model.safetensors")
     tensors = load_file(sound["llama3"] / "model.safetensors")

@@ -20,7 +20,14 @@ from labtune.errors import TrainingError
 from labtune.training.anatomy import read_anatomy
 from labtune.training.fit import USABLE, Shape, fit
 from labtune.training.machine import Machine
-from labtune.training.shortage import Portion, Portions, is_out_of_memory, told_plainly
+from labtune.training.shortage import (
+    BeginAnew,
+    GangPortions,
+    Portion,
+    Portions,
+    is_out_of_memory,
+    told_plainly,
+)
 from labtune.training.train import train
 from labtune.types import RunContext
 
@@ -180,6 +187,32 @@ def test_other_errors_are_not_swallowed():
     ):
         raise torch.OutOfMemoryError("CUDA out of memory.")
     assert "the same command goes on" in (found.value.hint or "")
+
+
+@pytest.mark.parametrize(
+    ("now", "packs", "may_recompute", "word"),
+    [
+        (Portion(1, 1, False), 4, True, Portion(3, 2, False)),
+        (Portion(1, 2, False), 1, True, Portion(3, 2, True)),
+        (Portion(1, 2, False), 1, False, None),
+        (Portion(1, 2, True), 1, True, None),
+    ],
+)
+def test_one_of_several_processes_leaves_word_or_says_that_nothing_is_smaller(
+    now, packs, may_recompute, word
+):
+    left: list[Portion] = []
+    gang = GangPortions(now, since=True, packs=packs, may_recompute=may_recompute, leave_word=left.append)
+
+    def full(_part):
+        raise torch.OutOfMemoryError("CUDA out of memory.")
+
+    with pytest.raises(BeginAnew if word else TrainingError, match="memory ran out in step 3"):
+        gang.run(3, a_line(4), full)
+    assert left == ([word] if word else [])
+    assert gang.news() is None
+    gang.run(1, a_line(4), lambda _part: torch.tensor(0.0))
+    assert gang.news() == now
 
 
 def test_a_resumed_run_repeats_the_parts_step_by_step():
