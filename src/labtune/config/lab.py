@@ -150,6 +150,13 @@ class MixConfig(Section):
         lt=1,
         description="Largest share of a phase's tokens from earlier phases; each row comes once at most.",
     )
+    question_noise: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="Share of the knowledge questions with words left out, moved and put in from unrelated "
+        "questions, so that a small student learns what is asked and not how; answers stay as they are.",
+    )
     near_duplicate: float = Field(
         0.95,
         gt=0,

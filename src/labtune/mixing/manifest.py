@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from labtune.artifact import canonical_json
+from labtune.mixing.noise import is_noisy
 from labtune.mixing.phases import Raised, Recipe
 from labtune.mixing.removal import Removed
 from labtune.mixing.rows import Fields, Origin, Placed
@@ -91,8 +92,10 @@ def _parts(phase: str, rows: Sequence[Placed], fields: Fields) -> list[Json]:
     parts: list[Json] = []
     for (origin, part), group in sorted(groups.items()):
         n_tokens = sum(row.n_tokens for row in group)
+        noisy: dict[str, Json] = {"noisy": sum(map(is_noisy, group))} if fields.noise else {}
         parts.append(
             {
+                **noisy,
                 "origin": origin,
                 "part": part,
                 "rows": len(group),

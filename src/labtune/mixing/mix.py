@@ -21,6 +21,7 @@ from labtune.errors import ConfigError, StageError
 from labtune.mixing.cleaning import Cleaner
 from labtune.mixing.general import GeneralRow
 from labtune.mixing.manifest import Account, describe, report
+from labtune.mixing.noise import QuestionNoise, foreign_questions, is_noisy
 from labtune.mixing.passages import (
     Made,
     Maker,
@@ -118,7 +119,10 @@ class _Mixing:
             )
         rows, repeats, replayed = self._sources()
         pools = Pools([*self._with_passages(own), *rows], repeats, [*general, *replayed])
-        builder = PhaseBuilder(self._config, self._inputs.recipe, self._counts, self._run.seed)
+        noise = QuestionNoise(
+            self._config.question_noise, self._run.seed, foreign_questions(self._inputs.general)
+        )
+        builder = PhaseBuilder(self._config, self._inputs.recipe, self._counts, self._run.seed, noise)
         phases, self._account.raised = builder.build(pools)
         return self._write(phases)
 
@@ -211,6 +215,7 @@ class _Mixing:
         fields = Fields(
             unmask=any(row.candidate.unmask for rows in phases.values() for row in rows),
             columns=bool(account.sources),
+            noise=self._config.question_noise > 0,
         )
         for name, rows in phases.items():
             write_jsonl(out / f"{name}.jsonl", (row.as_json(fields) for row in rows))
@@ -236,8 +241,11 @@ def _outcome(phases: Mapping[str, Sequence[Placed]], removed: Sequence[Removed])
         "incomplete": len(removed) - n_leaks - n_duplicates,
     }
     parts = ", ".join(f"{name} {len(rows)}" for name, rows in phases.items())
-    return StageOutcome(
-        counts,
+    told = (
         f"{n_rows} rows ({n_tokens} tokens) in {len(phases)} phases: {parts}; "
-        f"removed {n_duplicates} near duplicates and {n_leaks} exam leaks",
+        f"removed {n_duplicates} near duplicates and {n_leaks} exam leaks"
     )
+    if n_noisy := sum(is_noisy(row) for rows in phases.values() for row in rows):
+        counts["noisy"] = n_noisy
+        told += f"; noise in {n_noisy} questions"
+    return StageOutcome(counts, told)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labtune.config.lab import MixConfig
+from labtune.mixing.noise import QuestionNoise
 from labtune.mixing.replay import TokenCounts, draw, shuffle_key
 from labtune.mixing.rows import SOURCE_LEAF, Candidate, Origin, Placed
 
@@ -70,6 +71,7 @@ class PhaseBuilder:
     recipe: Recipe
     counts: TokenCounts
     seed: int
+    noise: QuestionNoise
 
     def build(self, pools: Pools) -> tuple[dict[str, list[Placed]], list[Raised]]:
         """The rows of each phase in training order, and the leaves that were brought to a floor."""
@@ -88,6 +90,7 @@ class PhaseBuilder:
                 for repeat in range(1 + pools.repeats.get(row.id, 0))
             ]
             raised += self._raise_leaves(placed, name)
+            placed = self.noise.over(placed, name, self.counts)
             if self.config.replay:
                 placed += self._replay(placed, earlier, pools.general, name)
             phases[name] = sorted(placed, key=lambda row: shuffle_key(self.seed, name, row.origin, row.id))
@@ -111,11 +114,12 @@ class PhaseBuilder:
             ("phase_replay", earlier, phase_budget),
             ("general_replay", general, general_budget),
         )
-        return [
+        replayed = [
             Placed(row, origin, n, phase_of(row, self.recipe) if origin == "phase_replay" else "", k)
             for origin, pool, budget in draws
             for row, n, k in draw(pool, budget, self.counts, seed=self.seed, name=f"{name}/{origin}")
         ]
+        return self.noise.over(replayed, name, self.counts)
 
     def _raise_leaves(self, placed: list[Placed], name: str) -> list[Raised]:
         """Repeat rows of small leaves in `placed` until each leaf has its floor, or comes too often."""

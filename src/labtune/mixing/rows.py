@@ -193,6 +193,8 @@ class Placed:
         metadata: dict[str, Json] = {**row.metadata, "phase": self.from_phase, "repeat": self.repeat}
         if fields.columns:
             metadata["columns"] = row.columns
+        if fields.noise:
+            metadata.setdefault("noise", False)
         value: dict[str, Json] = {
             "id": self.id,
             "leaf": row.leaf,
@@ -215,3 +217,4 @@ class Fields:
 
     unmask: bool = False
     columns: bool = False
+    noise: bool = False

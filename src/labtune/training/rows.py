@@ -63,7 +63,7 @@ def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) 
     first: tuple[Message, ...] = ()
     while batch := list(islice(rows, _BATCH)):
         n_read += len(batch)
-        first = first or next((row.messages for row in batch if row.messages and not row.unmask), ())
+        first = first or next((row.messages for row in batch if _is_example(row)), ())
         for row, (row_ids, mask) in zip(batch, _render(tokenizer, batch), strict=True):
             if not any(mask):
                 raise DataError(f"{phase}.jsonl: row {row.id} has no assistant's answer to learn")
@@ -85,6 +85,11 @@ def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) 
         )
     starts = np.cumsum([0, *(len(row) for row in ids)])
     return TokenRows(np.concatenate(ids), np.concatenate(labels), starts, too_long, first)
+
+
+def _is_example(row: TrainingRow) -> bool:
+    """Whether a row is a chat that reads as one: no noise in its question, only its answers trained."""
+    return bool(row.messages) and not row.unmask and not row.metadata.get("noise")
 
 
 def _render(tokenizer: Any, rows: Sequence[TrainingRow]) -> list[Tokens]:
