@@ -1,6 +1,6 @@
-"""What replay and phases are worth: the same lab with and without, several seeds, exam against retention.
+"""What replay, noise and phases are worth: one lab with and without, several seeds, exam against retention.
 
-    python benchmarks/ablations.py --seeds 1 2 3 --arms default no-replay single
+    python benchmarks/ablations.py --seeds 1 2 3 --arms default no-replay no-noise phased
 
 Prints a Markdown table (one row an arm and seed, then the means) and writes the rows as JSON with --out.
 """
@@ -17,14 +17,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+_FREE = ["--set", "evaluate.retention_floor=0"]
 ARMS: dict[str, list[str]] = {
-    "default": [],
-    "no-replay": ["--set", "mix.replay=false", "--set", "evaluate.retention_floor=0"],
-    "single": ["--set", "recipe=single", "--set", "evaluate.retention_floor=0"],
-    "single-no-replay": [
-        "--set", "recipe=single", "--set", "mix.replay=false", "--set", "evaluate.retention_floor=0",
-    ],
-}  # fmt: skip
+    "default": _FREE,
+    "no-replay": [*_FREE, "--set", "mix.replay=false"],
+    "no-noise": [*_FREE, "--set", "mix.question_noise=0"],
+    "phased": [*_FREE, "--set", "recipe=lab"],
+    "phased-no-replay": [*_FREE, "--set", "recipe=lab", "--set", "mix.replay=false"],
+}
 
 
 def run_arm(
@@ -83,7 +83,7 @@ def main() -> None:
     )
     parser.add_argument("--example", default="customer-service")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
-    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=["default", "no-replay", "single"])
+    parser.add_argument("--arms", nargs="+", choices=list(ARMS), default=list(ARMS))
     parser.add_argument("--set", action="append", default=[], dest="settings")
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()

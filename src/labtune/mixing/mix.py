@@ -241,8 +241,9 @@ def _outcome(phases: Mapping[str, Sequence[Placed]], removed: Sequence[Removed])
         "incomplete": len(removed) - n_leaks - n_duplicates,
     }
     parts = ", ".join(f"{name} {len(rows)}" for name, rows in phases.items())
+    counted = "1 phase" if len(phases) == 1 else f"{len(phases)} phases"
     told = (
-        f"{n_rows} rows ({n_tokens} tokens) in {len(phases)} phases: {parts}; "
+        f"{n_rows} rows ({n_tokens} tokens) in {counted}: {parts}; "
         f"removed {n_duplicates} near duplicates and {n_leaks} exam leaks"
     )
     if n_noisy := sum(is_noisy(row) for rows in phases.values() for row in rows):

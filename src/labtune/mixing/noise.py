@@ -14,21 +14,22 @@ from __future__ import annotations
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
 
 from labtune.documents.words import join_words, split_words
 from labtune.mixing.general import GeneralRow
 from labtune.mixing.replay import TokenCounts, shuffle_key
+from labtune.mixing.rows import Candidate, Placed
 from labtune.types import Message
 
-if TYPE_CHECKING:
-    from labtune.mixing.rows import Candidate, Placed
+_MOVED = 0.5
+"""Chance that the words of a question change places."""
 
-_SHUFFLED = 0.5
 _LEFT_OUT = 0.2
-_PIECES = 3
-_PUT_IN = 0.9
-_LONGEST_PIECE = 3
+"""Chance of each word."""
+
+_PIECES, _PUT_IN, _LONGEST_PIECE = 3, 0.9, 3
+"""Most pieces for a question, the chance of each, and most words of one."""
+
 _LONGEST_QUESTION = 120
 """Characters of a general question that pieces are taken from: longer ones are mostly passages."""
 
@@ -62,9 +63,11 @@ class QuestionNoise:
 
     def _noisy(self, row: Candidate, draw: random.Random) -> Candidate:
         *before, question, answer = row.messages
-        words = split_words(question.content)
-        if draw.random() < _SHUFFLED:
-            draw.shuffle(words)
+        # What stands between blanks moves as a whole: Chinese keeps its order, its characters are no words.
+        parts = question.content.split()
+        if draw.random() < _MOVED:
+            draw.shuffle(parts)
+        words = [word for part in parts for word in split_words(part)]
         kept = [word for word in words if draw.random() >= _LEFT_OUT] or words
         foreign = self.foreign.get(str(row.metadata["language"]), ())
         for _ in range(draw.randint(1, _PIECES) if foreign else 0):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -123,21 +124,30 @@ def test_a_row_that_is_replayed_is_asked_in_another_way(noisy: Mixed) -> None:
     assert sum(before != after for before, after in again) > 0.9 * len(again)
 
 
-def test_chinese_questions_get_noise_by_character_from_chinese_questions(tmp_path: Path) -> None:
-    row = sample("a", "门诊的预约可以在什么时候取消？", "提前一天。")
+def test_chinese_questions_lose_and_gain_characters_and_keep_their_order(tmp_path: Path) -> None:
+    asked = [
+        f"门诊的{thing}可以何时取消"
+        for thing in ("预约", "检查", "手术", "登记", "接种", "化验", "取药", "住院")
+    ]
+    samples = [replace(sample(f"s{n}", text, "提前一天。"), language="zh") for n, text in enumerate(asked)]
     rows = [
         GeneralRow(
-            "general-1", (Message("user", "长城在哪里？"), Message("assistant", "在北方。")), "geo", "zh"
+            "general-1", (Message("user", "长城在哪里？"), Message("assistant", "北方。")), "geo", "zh"
         ),
         GeneralRow("general-2", (Message("user", "Where?"), Message("assistant", "There.")), "geo", "en"),
     ]
-    object.__setattr__(row, "language", "zh")
-    mixed = run_mix(tmp_path, [row], general_rows=rows, question_noise=1.0, replay=False)
-    [placed] = mixed.rows("knowledge-short")
-    asked = placed["messages"][0]["content"]
-    assert asked != row.messages[0].content
-    assert " " not in asked
-    assert set(asked) <= set("门诊的预约可以在什么时候取消？长城在哪里？")
+    mixed = run_mix(
+        tmp_path, samples, general_rows=rows, question_noise=1.0, near_duplicate=1.0, replay=False
+    )
+    placed = mixed.rows("knowledge-short")
+    assert len(placed) == len(asked)
+    for row in placed:
+        text = row["messages"][0]["content"]
+        own = "".join(c for c in text if c not in "长城在哪里？")
+        original = asked[int(row["metadata"]["sample"][1:])]
+        assert " " not in text
+        assert own == "".join(c for c in original if c in own)
+    assert mixed.questions().isdisjoint(asked)
 
 
 def test_without_general_questions_of_the_language_no_word_is_put_in(tmp_path: Path) -> None:
