@@ -110,7 +110,7 @@ def test_example_has_settings_readme_and_three_complete_leaves(lab: Lab) -> None
         "taxonomy": "taxonomy",
         "teacher": "builtin",
         "student": "builtin:nano",
-        "recipe": "lab",
+        "recipe": "single",
         "exam": {"from_seeds": 0.2},
         "evaluate": {"retention_floor": 0.9},
     }
