@@ -6,8 +6,8 @@
 
 One lab for each seed; its stages are shared by the arms as far as their inputs are equal. A run that the JSON
 already holds is not done again, so an interrupted series goes on. Exam = share of the test questions right
-(typed answers), retention = general exam tuned / base. Full tuning has the profile's settings, which are
-chosen for it; LoRA and OSFT differ in the settings of METHODS, and after a pilot they have the lowest rate
+(typed answers), retention = general exam tuned / base. LAB's phases, questions without noise. Full tuning has
+the settings that were chosen for it; LoRA and OSFT differ in the settings of METHODS, and after a pilot they have the lowest rate
 whose development score is within NEAR of the best (of two that learn alike, the lower forgets less). About 4
 minutes a run on two idle cores; OSFT takes twice as long.
 """
@@ -35,7 +35,14 @@ METHODS: dict[str, dict[str, object]] = {
 RATES: dict[str, tuple[float, ...]] = {"lora": (2e-3, 5e-3, 1e-2), "osft": (1e-3, 2e-3, 4e-3)}
 NEAR = 0.02
 REPLAY: dict[str, dict[str, object]] = {"replay": {}, "no replay": {"mix.replay": False}}
-ALWAYS: dict[str, object] = {"evaluate.retention_floor": 0}
+ALWAYS: dict[str, object] = {
+    "evaluate.retention_floor": 0,
+    # LAB's phases without noise, and the rate of full tuning that was chosen for them.
+    "recipe": "lab",
+    "mix.question_noise": 0,
+    "train.learning_rate": 1e-3,
+    "train.pull_back": 2,
+}
 
 COLOURS = {"full": "#24292f", "lora": "#0969da", "osft": "#bf3989"}
 INK, GRID = "#24292f", "#d0d7de"
