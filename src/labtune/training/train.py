@@ -240,9 +240,10 @@ def _peak_memory_mib() -> int | None:
 
 def _outcome(counts: dict[str, Json]) -> StageOutcome:
     score = float(cast(float, counts["score"]))
+    phases = "1 phase" if counts["phases"] == 1 else f"{counts['phases']} phases"
     return StageOutcome(
         counts=counts,
-        summary=f"{counts['steps']} steps over {counts['phases']} phases; development score {score:.3f}",
+        summary=f"{counts['steps']} steps over {phases}; development score {score:.3f}",
     )
 
 
