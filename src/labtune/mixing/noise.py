@@ -83,7 +83,8 @@ def foreign_questions(rows: Iterable[GeneralRow]) -> dict[str, list[list[str]]]:
     questions: dict[str, list[list[str]]] = {}
     for row in rows:
         asked = next((turn.content for turn in reversed(row.messages) if turn.role == "user"), "")
-        if asked and len(asked) < _LONGEST_QUESTION:
+        # "7 plus 7 is" put before "how much" would teach that sums are prices.
+        if asked and len(asked) < _LONGEST_QUESTION and not any(map(str.isdigit, asked)):
             questions.setdefault(row.language, []).append(split_words(asked))
     return questions
 

@@ -16,17 +16,27 @@ from labtune.mixing.sources import SourceFile
 from labtune.types import Chunk, Message
 
 ALL = [*knowledge(300, "short"), *knowledge(120, "long", "old "), *skills(60)]
+FOREIGN = [
+    GeneralRow(
+        f"other-{word}",
+        (Message("user", f"Whoever likes {word} soup?"), Message("assistant", "Me.")),
+        "chat",
+        "en",
+    )
+    for word in ("green", "fish", "onion", "pea")
+]
+GENERAL = [*general(900), *FOREIGN]
 WORDS = {word for row in ALL for word in split_words(row.messages[0].content)}
 
 
 @pytest.fixture(scope="module")
 def clean(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
-    return run_mix(tmp_path_factory.mktemp("clean"), ALL, general_rows=general(900))
+    return run_mix(tmp_path_factory.mktemp("clean"), ALL, general_rows=GENERAL)
 
 
 @pytest.fixture(scope="module")
 def noisy(tmp_path_factory: pytest.TempPathFactory) -> Mixed:
-    return run_mix(tmp_path_factory.mktemp("noisy"), ALL, general_rows=general(900), question_noise=0.7)
+    return run_mix(tmp_path_factory.mktemp("noisy"), ALL, general_rows=GENERAL, question_noise=0.7)
 
 
 def _all(mixed: Mixed) -> list[dict]:  # type: ignore[type-arg]
@@ -65,16 +75,15 @@ def test_general_rows_are_those_without_noise(clean: Mixed, noisy: Mixed) -> Non
     def asked(mixed: Mixed) -> set[str]:
         return {row["messages"][0]["content"] for row in _all(mixed) if row["origin"] == "general_replay"}
 
-    known = {row.messages[0].content for row in general(900)}
+    known = {row.messages[0].content for row in GENERAL}
     assert asked(noisy) <= known
     assert len(asked(noisy) & asked(clean)) > 0.9 * len(asked(clean))
 
 
 def test_words_are_left_out_moved_and_put_in(noisy: Mixed) -> None:
     made = {row.id: split_words(row.messages[0].content) for row in ALL}
-    foreign = {
-        word for row in general(900) if row.language == "en" for word in split_words(row.messages[0].content)
-    }
+    # The other general questions hold numbers, and pieces of sums would teach that they are asked for facts.
+    foreign = {word for row in FOREIGN for word in split_words(row.messages[0].content)}
     left_out = put_in = moved = of = 0
     for row in _all(noisy):
         if not row["metadata"]["noise"]:
@@ -103,13 +112,13 @@ def test_token_counts_are_those_of_the_rows_as_written(noisy: Mixed) -> None:
 
 
 def test_noise_depends_on_seed_and_row_only(noisy: Mixed, tmp_path: Path) -> None:
-    again = run_mix(tmp_path / "a", ALL[::-1], general_rows=general(900), question_noise=0.7)
+    again = run_mix(tmp_path / "a", ALL[::-1], general_rows=GENERAL, question_noise=0.7)
     assert again.files() == noisy.files()
-    fewer = run_mix(tmp_path / "b", ALL[:-5], general_rows=general(900), question_noise=0.7, recipe="single")
-    all_rows = run_mix(tmp_path / "c", ALL, general_rows=general(900), question_noise=0.7, recipe="single")
+    fewer = run_mix(tmp_path / "b", ALL[:-5], general_rows=GENERAL, question_noise=0.7, recipe="single")
+    all_rows = run_mix(tmp_path / "c", ALL, general_rows=GENERAL, question_noise=0.7, recipe="single")
     kept = {row["id"]: row["messages"] for row in fewer.rows("single") if row["origin"] == "sample"}
     assert kept.items() <= {row["id"]: row["messages"] for row in all_rows.rows("single")}.items()
-    other = run_mix(tmp_path / "d", ALL, general_rows=general(900), question_noise=0.7, seed=2)
+    other = run_mix(tmp_path / "d", ALL, general_rows=GENERAL, question_noise=0.7, seed=2)
     assert other.questions() != noisy.questions()
 
 
