@@ -8,8 +8,8 @@ One lab for each seed; its stages are shared by the arms as far as their inputs 
 already holds is not done again, so an interrupted series goes on. Exam = share of the test questions right
 (typed answers), retention = general exam tuned / base. LAB's phases, questions without noise. Full tuning has
 the settings that were chosen for it; LoRA and OSFT differ in the settings of METHODS, and after a pilot they
-have the lowest rate whose development score is within NEAR of the best (of two that learn alike, the lower forgets less). About 4
-minutes a run on two idle cores; OSFT takes twice as long.
+have the lowest rate whose development score is within NEAR of the best (of two that learn alike, the lower
+forgets less). About 4 minutes a run on two idle cores; OSFT takes twice as long.
 """
 
 from __future__ import annotations
