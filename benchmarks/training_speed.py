@@ -180,7 +180,7 @@ def _variants(rows: TokenRows, student: Path, folder: Path) -> dict[str, Callabl
     return {
         OURS: ours(),
         "labtune, one copy": ours(replicas=1),
-        "labtune, Muon and pull_back as in profile nano": ours(optimizer="muon", pull_back=5.0),
+        "labtune, Muon and pull_back as in profile nano": ours(optimizer="muon", pull_back=3.5),
         TRL: trl(**equal),
         PLAIN: plain,
         "TRL SFTTrainer, defaults (8 rows a step)": trl(),
