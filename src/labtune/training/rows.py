@@ -27,7 +27,8 @@ _BATCH = 4096
 class TokenRows:
     """Rows `i` = `ids[starts[i]:starts[i + 1]]`; `too_long` rows were left out (an answer is never cut).
 
-    `first` is the first chat of which only the answers are trained; empty when there is none.
+    `first` is the first chat of which only the answers are trained, of the lab's own if there is one; empty
+    when there is none.
     """
 
     ids: np.ndarray[Any, np.dtype[np.int32]]
@@ -61,9 +62,11 @@ def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) 
     labels: list[np.ndarray[Any, Any]] = []
     too_long = n_read = 0
     first: tuple[Message, ...] = ()
+    own: tuple[Message, ...] = ()
     while batch := list(islice(rows, _BATCH)):
         n_read += len(batch)
         first = first or next((row.messages for row in batch if _is_example(row)), ())
+        own = own or next((row.messages for row in batch if _is_example(row) and row.origin == "sample"), ())
         for row, (row_ids, mask) in zip(batch, _render(tokenizer, batch), strict=True):
             if not any(mask):
                 raise DataError(f"{phase}.jsonl: row {row.id} has no assistant's answer to learn")
@@ -84,7 +87,7 @@ def read_rows(dataset: Dataset, phase: str, tokenizer: Any, *, max_length: int) 
             hint="raise train.max_length or lower documents.chunk_tokens",
         )
     starts = np.cumsum([0, *(len(row) for row in ids)])
-    return TokenRows(np.concatenate(ids), np.concatenate(labels), starts, too_long, first)
+    return TokenRows(np.concatenate(ids), np.concatenate(labels), starts, too_long, own or first)
 
 
 def _is_example(row: TrainingRow) -> bool:
