@@ -16,9 +16,8 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_mixed_rows_are_written_for_instructlab(lab: Path, tmp_path: Path) -> None:
-    result = labtune(
-        "mix", "--export-instructlab", str(tmp_path / "out"), "--system-prompt", "Be kind.", "--json", cwd=lab
-    )
+    export = ("--export-instructlab", str(tmp_path / "out"), "--system-prompt", "Be kind.")
+    result = labtune("mix", "--set", "recipe=lab", *export, "--json", cwd=lab)
     assert result.returncode == 0, result.stderr
     exported = document(result)["exported"]
     for entry in exported:
