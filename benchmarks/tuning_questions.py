@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections.abc import Iterable
 from pathlib import Path
 
 import yaml
@@ -24,19 +25,22 @@ from labtune.protocols import Sampling
 from labtune.types import ExamQuestion, Leaf
 
 
-def read(path: Path, leaf: Leaf) -> list[ExamQuestion]:
-    """The questions of a file, all put to one leaf."""
+def read(path: Path, leaves: Iterable[Leaf]) -> list[ExamQuestion]:
+    """The questions of a file, put to the leaf that each names, or to the one of knowledge."""
+    by_path = {leaf.path: leaf for leaf in leaves}
+    knowledge = next(leaf for leaf in by_path.values() if leaf.kind == "knowledge")
     rows = yaml.safe_load(path.read_text("utf-8"))
     return [
         ExamQuestion(
             id=f"tuning-{number}",
-            leaf=leaf.path,
+            leaf=(leaf := by_path[row["leaf"]] if "leaf" in row else knowledge).path,
             question=row["question"],
             answer=row["answer"],
             split="dev",
             source=leaf.source,
             origin="exam",
             must=tuple(str(word) for word in row.get("must", ())),
+            context=row.get("context"),
         )
         for number, row in enumerate(rows)
     ]
@@ -52,18 +56,19 @@ def main() -> None:
     parser.add_argument("--missed", action="store_true", help="print what was missed")
     options = parser.parse_args()
     run = options.lab / "runs" / "latest"
-    leaf = next(leaf for leaf in Curated(run / "curate").leaves() if leaf.kind == "knowledge")
-    questions = read(options.questions, leaf)
+    questions = read(options.questions, Curated(run / "curate").leaves())
     model = HfChatModel.load(options.model or run / "train" / "model", name="asked")
     replies = model.complete([chat_of(question) for question in questions], Sampling(max_tokens=96))
     verdicts = [bool(right(r.text, q).value) for q, r in zip(questions, replies, strict=True)]
     for question, reply, good in zip(questions, replies, verdicts, strict=True):
         if options.missed and not good:
             print(f"- {question.question} | {question.answer} | {list(question.must)} => {reply.text}")
-    interval = wilson(sum(verdicts), len(verdicts)) or (0.0, 1.0)
-    share = sum(verdicts) / len(verdicts)
-    print(json.dumps({"right": sum(verdicts), "of": len(verdicts), "share": round(share, 3),
-                      "interval": [round(end, 3) for end in interval]}))  # fmt: skip
+    for leaf in dict.fromkeys(question.leaf for question in questions):
+        mine = [good for question, good in zip(questions, verdicts, strict=True) if question.leaf == leaf]
+        share = sum(mine) / len(mine)
+        interval = [round(end, 3) for end in wilson(sum(mine), len(mine)) or (0.0, 1.0)]
+        print(json.dumps({"leaf": leaf, "right": sum(mine), "of": len(mine), "share": round(share, 3),
+                          "interval": interval}))  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -154,8 +154,10 @@ class MixConfig(Section):
         0.0,
         ge=0,
         le=1,
-        description="Share of the knowledge questions with words left out, moved and put in from unrelated "
-        "questions, so that a small student learns what is asked and not how; answers stay as they are.",
+        description="Share of the knowledge questions, and of the requests to skills with a few fixed "
+        "answers, with words left out, moved and put in from unrelated questions, so that a small student "
+        "learns what is asked and not how. Half of it is the share of the short general questions whose "
+        "words are moved. Answers stay as they are.",
     )
     near_duplicate: float = Field(
         0.95,

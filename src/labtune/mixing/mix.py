@@ -21,7 +21,7 @@ from labtune.errors import ConfigError, StageError
 from labtune.mixing.cleaning import Cleaner
 from labtune.mixing.general import GeneralRow
 from labtune.mixing.manifest import Account, describe, report
-from labtune.mixing.noise import QuestionNoise, foreign_questions, is_noisy
+from labtune.mixing.noise import QuestionNoise, fixed_answers, foreign_questions, is_noisy
 from labtune.mixing.passages import (
     Made,
     Maker,
@@ -120,7 +120,10 @@ class _Mixing:
         rows, repeats, replayed = self._sources()
         pools = Pools([*self._with_passages(own), *rows], repeats, [*general, *replayed])
         noise = QuestionNoise(
-            self._config.question_noise, self._run.seed, foreign_questions(self._inputs.general)
+            self._config.question_noise,
+            self._run.seed,
+            foreign_questions(self._inputs.general),
+            fixed_answers([*own, *general]),
         )
         builder = PhaseBuilder(self._config, self._inputs.recipe, self._counts, self._run.seed, noise)
         phases, self._account.raised = builder.build(pools)

@@ -1,19 +1,21 @@
-"""Noise changes questions of knowledge rows and nothing else; the same seed draws the same noise."""
+"""Which questions noise changes, how, and that the same seed draws the same noise; answers stay."""
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from samplesets import Mixed, count_words, general, knowledge, run_mix, sample, skills
+from samplesets import ASPECTS, THINGS, Mixed, count_words, general, knowledge, run_mix, sample, skills
 
 from labtune.documents.words import split_words
 from labtune.mixing.general import GeneralRow
 from labtune.mixing.messages import write_chats
 from labtune.mixing.sources import SourceFile
-from labtune.types import Chunk, Message
+from labtune.types import Chunk, Message, Sample, Source
 
 ALL = [*knowledge(300, "short"), *knowledge(120, "long", "old "), *skills(60)]
 FOREIGN = [
@@ -71,7 +73,88 @@ def test_the_share_of_the_knowledge_questions_gets_noise_and_answers_stay(noisy:
     assert f"noise in {told} questions" in noisy.outcome.summary
 
 
-def test_general_rows_are_those_without_noise(clean: Mixed, noisy: Mixed) -> None:
+def test_skills_that_choose_among_answers_get_noise_and_no_others(tmp_path: Path) -> None:
+    def ask(name: str, text: str, answer: str, line: int) -> Sample:
+        seed = Source("skills/b/qna.yaml", line)
+        return sample(
+            name, text, answer, leaf="skills/b", kind="compositional_skill", grounded=False, seed=seed
+        )
+
+    chosen = [
+        ask(f"fixed-{n}", f"Close my {thing} letter about the {aspect}.", "Kind regards.", n)
+        for n, (thing, aspect) in enumerate(itertools.product(THINGS[:20], ASPECTS[:4]))
+    ]
+    own = [
+        ask(f"own-{n}", f"Praise the {thing} highly.", f"Great {thing}!", n) for n, thing in enumerate(THINGS)
+    ]
+    # Two wordings of one seed prove no choice.
+    own += [
+        ask(f"two-{n}", f"Blame the {thing} a {n} times.", "Shame.", 500) for n, thing in enumerate(THINGS)
+    ]
+    behind = [
+        ask(f"text-{n}", f"It broke.\n\nIs the {thing} fine?", "No.", n) for n, thing in enumerate(THINGS)
+    ]
+    samples = [*chosen, *own, *behind]
+    mixed = run_mix(
+        tmp_path, samples, general_rows=FOREIGN, question_noise=0.7, recipe="single", near_duplicate=1.0
+    )
+    made = {row.id: row.messages[0].content for row in samples}
+    changed: dict[str, list[bool]] = {}
+    for row in mixed.rows("single"):
+        if row["origin"] == "sample":
+            kind = row["metadata"]["sample"].split("-")[0]
+            same = row["messages"][0]["content"] == made[row["metadata"]["sample"]]
+            assert row["metadata"]["noise"] or same
+            changed.setdefault(kind, []).append(row["metadata"]["noise"])
+    assert set(changed) == {"fixed", "own", "two", "text"}
+    assert sum(changed["fixed"]) / len(changed["fixed"]) == pytest.approx(0.7, abs=0.15)
+    assert not any(changed["own"] + changed["two"] + changed["text"])
+
+
+def test_general_questions_with_an_answer_of_several_have_their_words_moved(tmp_path: Path) -> None:
+    def chats(name: str, asked: Iterable[str], answer: str) -> list[GeneralRow]:
+        said = Message("assistant", answer)
+        return [
+            GeneralRow(f"{name}-{n:03}", (Message("user", text), said), "world", "en")
+            for n, text in enumerate(asked)
+        ]
+
+    pairs = list(itertools.product(ASPECTS, THINGS[:10]))
+    named = chats("moved", (f"who knows the {a} of this {t} best" for a, t in pairs), "The smith.")
+    sums = chats("sums", (f"take the {a} 7 from the {t} 9" for a, t in pairs), "Two.")
+    texts = chats("texts", (f"The {t} has no {a}.\n\nWhat lacks the {t}?" for a, t in pairs), "It says so.")
+    rows = [*FOREIGN, *named, *sums, *texts]
+    mixed = run_mix(
+        tmp_path,
+        ALL,
+        general_rows=rows,
+        question_noise=1.0,
+        general_share=0.65,
+        near_duplicate=1.0,
+        recipe="single",
+    )
+    made = {row.id: row.messages[0].content for row in rows}
+    changed: dict[str, list[bool]] = {}
+    for row in mixed.rows("single"):
+        if row["origin"] != "general_replay" or row["id"].startswith("other"):
+            continue
+        kind, noise = row["id"].split("-")[0], row["metadata"]["noise"]
+        before, after = made[row["metadata"]["sample"]], row["messages"][0]["content"]
+        changed.setdefault(kind, []).append(noise)
+        if not noise:
+            assert after == before
+        elif kind == "moved":
+            assert sorted(after.split()) == sorted(before.split())
+            assert after != before
+        else:
+            assert before in after
+            assert len(after) > len(before)
+    assert sum(changed["moved"]) / len(changed["moved"]) == pytest.approx(0.5, abs=0.1)
+    assert sum(changed["sums"]) / len(changed["sums"]) == pytest.approx(0.5, abs=0.1)
+    assert not any(changed["texts"])
+
+
+def test_general_rows_with_answers_of_their_own_are_those_without_noise(clean: Mixed, noisy: Mixed) -> None:
     def asked(mixed: Mixed) -> set[str]:
         return {row["messages"][0]["content"] for row in _all(mixed) if row["origin"] == "general_replay"}
 
