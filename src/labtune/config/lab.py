@@ -102,6 +102,13 @@ class GenerateConfig(Section):
         "the same.",
     )
     phrasings: int = Field(48, ge=1, le=2000, description="Distinct phrasings aimed at for each fact.")
+    short_share: float = Field(
+        0.5,
+        ge=0,
+        le=4,
+        description="Questions of the built-in teacher for short answers, per question for a long one; each "
+        "answer is asked for at least 12 times, or with 0 never.",
+    )
     skill_variants: int = Field(
         24, ge=1, le=2000, description="Instruction variants for each seed of a skill."
     )

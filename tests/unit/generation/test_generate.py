@@ -74,6 +74,26 @@ def test_samples_carry_their_lineage(stage: tuple[SampleSet, _Events, Path]) -> 
     assert len({sample.id for sample in samples}) == len(samples)
 
 
+def test_the_share_of_questions_for_short_answers_is_a_setting(
+    stage: tuple[SampleSet, _Events, Path], tmp_path: Path
+) -> None:
+    def quoted(samples: SampleSet, length: str) -> set[str]:
+        return {
+            sample.id
+            for sample in samples.samples()
+            if sample.leaf == "knowledge/kettle"
+            and sample.length == length
+            and sample.form not in ("seed", "seed_variant")
+        }
+
+    curated = curated_of(tmp_path / "in", {MANUAL_LEAF: document_of(tmp_path, MANUAL, "kettle.md")})
+    without = SMALL.model_copy(update={"short_share": 0.0})
+    generate(curated, config=without, run=_run(tmp_path, "out"), teacher="builtin")
+    assert quoted(stage[0], "short")
+    assert not quoted(SampleSet(tmp_path / "out"), "short")
+    assert quoted(SampleSet(tmp_path / "out"), "long") == quoted(stage[0], "long")
+
+
 def test_held_out_seeds_appear_nowhere(stage: tuple[SampleSet, _Events, Path]) -> None:
     contents = [message.content for sample in stage[0].samples() for message in sample.messages]
     assert not any(

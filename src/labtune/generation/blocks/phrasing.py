@@ -37,9 +37,6 @@ class Phrasing:
     class Config(Section):
         """Shares of the leaf's `phrasings`."""
 
-        short_share: float = Field(
-            0.5, ge=0, le=4, description="Questions for short answers, per question for a long one."
-        )
         joined_share: float = Field(
             0.25, ge=0, le=4, description="Questions for a joined pair, per question for one sentence."
         )
@@ -51,7 +48,7 @@ class Phrasing:
         self._context = context
 
     def __call__(self, rows: Iterable[Row]) -> Iterator[Row]:
-        """For each fact `phrasings` rows (at least `LEAST`) with a long answer, then the short ones."""
+        """For each fact `phrasings` rows (at least `LEAST`) with a long answer, then so for short ones."""
         wanted = self._context.config.phrasings
         for row in rows:
             fact = row.fact
@@ -65,7 +62,8 @@ class Phrasing:
                 yield from self._long(row, fact, _joined(fact, row, teacher, draw), number)
                 continue
             yield from self._long(row, fact, teacher.phrasings(fact, row.passage, draw), max(_ASKED, wanted))
-            yield from self._short(row, fact, teacher, draw, int(wanted * self._config.short_share))
+            if brief := int(wanted * self._context.config.short_share):
+                yield from self._short(row, fact, teacher, draw, brief)
 
     def _long(self, row: Row, fact: Fact, phrasings: Iterator[tuple[Ask, str]], number: int) -> Iterator[Row]:
         self._context.count("asked", number)
