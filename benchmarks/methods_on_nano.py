@@ -37,8 +37,10 @@ NEAR = 0.02
 REPLAY: dict[str, dict[str, object]] = {"replay": {}, "no replay": {"mix.replay": False}}
 ALWAYS: dict[str, object] = {
     "evaluate.retention_floor": 0,
-    # LAB's phases without noise, and the rate of full tuning that was chosen for them.
+    # LAB's phases without noise, and the mix and the rate of full tuning that were chosen for them.
     "recipe": "lab",
+    "generate.short_share": 0.5,
+    "mix.leaf_floor": 0,
     "mix.question_noise": 0,
     "train.learning_rate": 1e-3,
     "train.pull_back": 2,

@@ -112,7 +112,6 @@ def test_example_has_settings_readme_and_three_complete_leaves(lab: Lab) -> None
         "student": "builtin:nano",
         "recipe": "single",
         "exam": {"from_seeds": 0.2},
-        "evaluate": {"retention_floor": 0.9},
     }
     assert (lab.root / "README.md").stat().st_size > 0
     leaves = [leaf for leaf in LEAVES if lab.root in leaf.parents]
