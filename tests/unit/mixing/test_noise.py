@@ -21,7 +21,7 @@ ALL = [*knowledge(300, "short"), *knowledge(120, "long", "old "), *skills(60)]
 FOREIGN = [
     GeneralRow(
         f"other-{word}",
-        (Message("user", f"Whoever likes {word} soup?"), Message("assistant", "Me.")),
+        (Message("user", f"Whoever likes {word} soup?"), Message("assistant", f"I like {word}.")),
         "chat",
         "en",
     )
@@ -136,7 +136,7 @@ def test_general_questions_with_an_answer_of_several_have_their_words_moved(tmp_
     made = {row.id: row.messages[0].content for row in rows}
     changed: dict[str, list[bool]] = {}
     for row in mixed.rows("single"):
-        if row["origin"] != "general_replay" or row["id"].startswith("other"):
+        if row["origin"] != "general_replay":
             continue
         kind, noise = row["id"].split("-")[0], row["metadata"]["noise"]
         before, after = made[row["metadata"]["sample"]], row["messages"][0]["content"]
@@ -151,7 +151,7 @@ def test_general_questions_with_an_answer_of_several_have_their_words_moved(tmp_
             assert len(after) > len(before)
     assert sum(changed["moved"]) / len(changed["moved"]) == pytest.approx(0.5, abs=0.1)
     assert sum(changed["sums"]) / len(changed["sums"]) == pytest.approx(0.5, abs=0.1)
-    assert not any(changed["texts"])
+    assert not any(changed["texts"] + changed["other"])
 
 
 def test_general_rows_with_answers_of_their_own_are_those_without_noise(clean: Mixed, noisy: Mixed) -> None:
