@@ -91,8 +91,10 @@ def test_skills_that_choose_among_answers_get_noise_and_no_others(tmp_path: Path
     own += [
         ask(f"two-{n}", f"Blame the {thing} a {n} times.", "Shame.", 500) for n, thing in enumerate(THINGS)
     ]
+    # The same answer as that of plain requests, behind a text.
     behind = [
-        ask(f"text-{n}", f"It broke.\n\nIs the {thing} fine?", "No.", n) for n, thing in enumerate(THINGS)
+        ask(f"text-{n}", f"It broke.\n\nIs the {thing} fine?", "Kind regards.", n)
+        for n, thing in enumerate(THINGS)
     ]
     samples = [*chosen, *own, *behind]
     mixed = run_mix(
@@ -122,7 +124,7 @@ def test_general_questions_with_an_answer_of_several_have_their_words_moved(tmp_
     pairs = list(itertools.product(ASPECTS, THINGS[:10]))
     named = chats("moved", (f"who knows the {a} of this {t} best" for a, t in pairs), "The smith.")
     sums = chats("sums", (f"take the {a} 7 from the {t} 9" for a, t in pairs), "Two.")
-    texts = chats("texts", (f"The {t} has no {a}.\n\nWhat lacks the {t}?" for a, t in pairs), "It says so.")
+    texts = chats("texts", (f"The {t} has no {a}.\n\nWhat lacks the {t}?" for a, t in pairs), "The smith.")
     rows = [*FOREIGN, *named, *sums, *texts]
     mixed = run_mix(
         tmp_path,
